@@ -1,0 +1,213 @@
+//! Publishes the outbox in commit order, at least once.
+//!
+//! Invariants: one relay per database (advisory lock); a row is read only when every transaction that could commit
+//! before it has ended (`tx_id < pg_snapshot_xmin`), so that none is skipped; the cursor moves after all
+//! acknowledgements. Killed in between, it publishes some events twice: the inbox absorbs that.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use hexcab_pg::{Pg, PgError};
+use hexcab_types::Timestamp;
+use sqlx::{Connection as _, FromRow, PgConnection};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{BusConfig, BusError, Producer, event::Record};
+
+/// The advisory lock of the relay, the same in every database: "hexrelay" in ASCII.
+const RELAY_LOCK: i64 = 0x6865_7872_656c_6179;
+/// How often a second relay asks whether the first has gone.
+const STANDBY: Duration = Duration::from_millis(500);
+/// How long to wait after a failure, at least and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// The relay of one database.
+pub struct Relay {
+    pg: Pg,
+    config: BusConfig,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RelayError {
+    #[error(transparent)]
+    Pg(#[from] PgError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+impl From<sqlx::Error> for RelayError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Pg(error.into())
+    }
+}
+
+#[derive(FromRow)]
+struct Waiting {
+    tx_id: String,
+    seq: i64,
+    event_id: Uuid,
+    topic: String,
+    key: String,
+    kind: String,
+    source: String,
+    subject: String,
+    occur_time: Timestamp,
+    traceparent: Option<String>,
+    payload: Vec<u8>,
+}
+
+impl Waiting {
+    fn record(&self) -> Record<'_> {
+        Record {
+            topic: &self.topic,
+            key: &self.key,
+            kind: &self.kind,
+            source: &self.source,
+            subject: &self.subject,
+            time: self.occur_time,
+            payload: &self.payload,
+            traceparent: self.traceparent.as_deref(),
+        }
+    }
+}
+
+impl Relay {
+    /// A relay of this database.
+    pub fn new(pg: Pg, config: &BusConfig) -> Self {
+        Self {
+            pg,
+            config: config.clone(),
+        }
+    }
+
+    /// Publishes until shutdown; waits out failures of Postgres and Kafka.
+    ///
+    /// # Errors
+    /// When the Kafka client cannot be made.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut pause = BACKOFF.0;
+        while !shutdown.is_cancelled() {
+            let producer = Producer::connect(&self.config)?;
+            match self.lead(&producer, &shutdown, &mut pause).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(error = error_chain(&error), wait = ?pause, "relay stopped for now");
+                    rest(pause, &shutdown).await;
+                    pause = (pause * 2).min(BACKOFF.1);
+                }
+            }
+            producer.flush(Duration::from_secs(2)).await;
+        }
+        Ok(())
+    }
+
+    /// Holds the lock on a connection of its own and publishes; returns at shutdown.
+    async fn lead(
+        &self,
+        producer: &Producer,
+        shutdown: &CancellationToken,
+        pause: &mut Duration,
+    ) -> Result<(), RelayError> {
+        // Detached from the pool: the lock lives and dies with this connection.
+        let mut connection = self.pg.pool().acquire().await?.detach();
+        while !try_lock(&mut connection).await? {
+            if rest(STANDBY, shutdown).await {
+                return Ok(());
+            }
+        }
+        tracing::info!(database = self.pg.database(), "relay leads");
+        loop {
+            let published = self.publish_batch(&mut connection, producer).await?;
+            *pause = BACKOFF.0;
+            if shutdown.is_cancelled() {
+                let _ = connection.close().await;
+                return Ok(());
+            }
+            if published == 0 {
+                rest(Duration::from_millis(self.config.relay_idle_ms), shutdown).await;
+            }
+        }
+    }
+
+    /// Publishes the next rows and moves the cursor. Returns how many there were.
+    async fn publish_batch(
+        &self,
+        connection: &mut PgConnection,
+        producer: &Producer,
+    ) -> Result<usize, RelayError> {
+        let waiting: Vec<Waiting> = sqlx::query_as(
+            "SELECT o.tx_id::text AS tx_id, o.seq, event_id, topic, key, kind, source, subject, occur_time, traceparent, payload \
+             FROM outbox o, outbox_cursor c \
+             WHERE (o.tx_id, o.seq) > (c.tx_id, c.seq) AND o.tx_id < pg_snapshot_xmin(pg_current_snapshot()) \
+             ORDER BY o.tx_id, o.seq LIMIT $1",
+        )
+        .bind(i64::from(self.config.relay_batch_max))
+        .fetch_all(&mut *connection)
+        .await?;
+        let Some(last) = waiting.last() else {
+            return Ok(0);
+        };
+        let queued = waiting
+            .iter()
+            .map(|row| producer.enqueue(row.event_id.into(), row.record()))
+            .collect::<Result<Vec<_>, _>>()?;
+        try_join_all(queued).await?;
+        sqlx::query("UPDATE outbox_cursor SET tx_id = $1::text::xid8, seq = $2")
+            .bind(&last.tx_id)
+            .bind(last.seq)
+            .execute(&mut *connection)
+            .await?;
+        Ok(waiting.len())
+    }
+}
+
+/// Sends the outbox again from the first event written at or after `since` (the machine's time): for a broker that lost
+/// its data. Returns how many events that is.
+///
+/// # Errors
+/// When Postgres refuses.
+pub async fn republish(pg: &Pg, since: Timestamp) -> Result<u64, PgError> {
+    pg.serializable("bus.republish", |mut tx| async move {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE write_time >= $1")
+            .bind(since)
+            .fetch_one(&mut *tx)
+            .await?;
+        sqlx::query(
+            "UPDATE outbox_cursor c SET tx_id = first.tx_id, seq = first.seq - 1 \
+             FROM (SELECT tx_id, seq FROM outbox WHERE write_time >= $1 ORDER BY tx_id, seq LIMIT 1) first \
+             WHERE (c.tx_id, c.seq) >= (first.tx_id, first.seq)",
+        )
+        .bind(since)
+        .execute(&mut *tx)
+        .await?;
+        Ok::<_, PgError>(u64::try_from(count).unwrap_or_default())
+    })
+    .await
+}
+
+async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        .bind(RELAY_LOCK)
+        .fetch_one(connection)
+        .await
+}
+
+/// Waits; true when it is time to end.
+async fn rest(pause: Duration, shutdown: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => false,
+        () = shutdown.cancelled() => true,
+    }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,210 @@
+//! A gRPC server with what every service of ours has: health (whole and per service), reflection (v1 and v1alpha),
+//! and the [`gate`] that every call passes.
+
+mod gate;
+
+pub(crate) use gate::code_name;
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    body::Body,
+    server::NamedService,
+    service::{Routes, RoutesBuilder},
+};
+use tonic_health::ServingStatus;
+use tower::Service;
+
+use crate::{Readiness, Secret};
+
+/// HTTP/2 keepalive: a ping each so often …
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// … answered within this, or the connection is closed.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a server listens and how much it takes on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// Calls in work at once; more are shed with RESOURCE_EXHAUSTED.
+    pub max_concurrent_calls: usize,
+    /// What callers must show as `authorization: Bearer …`; none is asked for when unset.
+    pub service_token: Option<Secret>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            max_concurrent_calls: 1024,
+            service_token: None,
+        }
+    }
+}
+
+/// A server that is being put together.
+pub struct GrpcServer {
+    service: &'static str,
+    config: ServerConfig,
+    readiness: Readiness,
+    routes: RoutesBuilder,
+    names: Vec<&'static str>,
+    quiet: Vec<&'static str>,
+    descriptors: &'static [u8],
+}
+
+impl GrpcServer {
+    /// A server of the service `service` with no services on it yet. `descriptors` is `hexcab_proto::FILE_DESCRIPTOR_SET`.
+    pub fn new(
+        service: &'static str,
+        config: &ServerConfig,
+        readiness: Readiness,
+        descriptors: &'static [u8],
+    ) -> Self {
+        Self {
+            service,
+            config: config.clone(),
+            readiness,
+            routes: RoutesBuilder::default(),
+            names: Vec::new(),
+            quiet: Vec::new(),
+            descriptors,
+        }
+    }
+
+    /// Adds a gRPC service, with its own health status.
+    pub fn add<S>(mut self, service: S) -> Self
+    where
+        S: Service<
+                http::Request<Body>,
+                Response = http::Response<Body>,
+                Error = std::convert::Infallible,
+            >,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME);
+        self.routes.add_service(service);
+        self
+    }
+
+    /// Calls of this method get a span only when the caller brought a trace: for what is called all the time.
+    pub fn quiet(mut self, method: &'static str) -> Self {
+        self.quiet.push(method);
+        self
+    }
+
+    /// Binds the port; nothing is served yet.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn bind(mut self) -> anyhow::Result<BoundServer> {
+        let listener = TcpListener::bind(self.config.listen)
+            .await
+            .with_context(|| format!("server.listen {}", self.config.listen))?;
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let mut names: Vec<&'static str> = vec![""];
+        names.append(&mut self.names);
+        set_health(&reporter, &names, ServingStatus::NotServing).await;
+        let reflect = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(self.descriptors)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        self.routes.add_service(health);
+        self.routes
+            .add_service(reflect().build_v1().context("reflection v1")?);
+        self.routes
+            .add_service(reflect().build_v1alpha().context("reflection v1alpha")?);
+        let gate = gate::GateLayer::new(self.service, &self.config, self.quiet);
+        Ok(BoundServer {
+            service: self.service,
+            addr: listener.local_addr()?,
+            listener,
+            routes: self.routes.routes(),
+            gate,
+            reporter,
+            names,
+            readiness: self.readiness,
+        })
+    }
+}
+
+/// A server that has its port.
+pub struct BoundServer {
+    service: &'static str,
+    addr: SocketAddr,
+    listener: TcpListener,
+    routes: Routes,
+    gate: gate::GateLayer,
+    reporter: tonic_health::server::HealthReporter,
+    names: Vec<&'static str>,
+    readiness: Readiness,
+}
+
+impl BoundServer {
+    /// The address it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(crate) fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// Serves until `stop`, then NOT_SERVING and drain.
+    pub(crate) async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let incoming = TcpListenerStream::new(self.listener);
+        let reporting = report(self.reporter, self.names, self.readiness, stop.clone());
+        let serving = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .tcp_nodelay(true)
+            .layer(self.gate)
+            .add_routes(self.routes)
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+        let ((), served) = tokio::join!(reporting, serving);
+        served.context("serve gRPC")
+    }
+}
+
+/// Keeps the health service saying what readiness says, until `stop`.
+async fn report(
+    reporter: tonic_health::server::HealthReporter,
+    names: Vec<&'static str>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) {
+    let mut changes = readiness.changes();
+    loop {
+        changes.mark_unchanged();
+        let status = if readiness.is_ready() {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        set_health(&reporter, &names, status).await;
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { break },
+            () = stop.cancelled() => break,
+        }
+    }
+    set_health(&reporter, &names, ServingStatus::NotServing).await;
+}
+
+async fn set_health(
+    reporter: &tonic_health::server::HealthReporter,
+    names: &[&'static str],
+    status: ServingStatus,
+) {
+    for name in names {
+        reporter.set_service_status(*name, status).await;
+    }
+}

@@ -1,0 +1,125 @@
+//! Policies: rules that make a plan of a window, behind one trait and looked up by name.
+//!
+//! Invariants: `plan` is a function of options and window alone; every pair of a plan costs what `cost_ms` says.
+//! A policy whose answers change for the same window gets a new `version`.
+//! Does not: keep anything between windows.
+
+mod batched;
+mod nearest;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{batched::Batched, nearest::Nearest};
+use crate::{
+    assignment::COST_LIMIT,
+    window::{Candidate, OpenRequest, Plan, Window},
+};
+
+/// The names that [`policy`] knows.
+pub const POLICIES: [&str; 2] = [Nearest::NAME, Batched::NAME];
+
+/// A rule for who picks up whom.
+pub trait Policy: Send + Sync {
+    /// The name by which configuration and decisions call it.
+    fn name(&self) -> &'static str;
+
+    /// Raised whenever the same window with the same options may get another plan.
+    fn version(&self) -> u32;
+
+    /// What this pair costs, in milliseconds, or none when this driver must not be given this request: excluded, no
+    /// way there, or too far. A decision is recorded with these figures for all its candidates.
+    fn cost_ms(&self, request: &OpenRequest, candidate: &Candidate) -> Option<i64>;
+
+    /// The plan for a window.
+    fn plan(&self, window: &Window) -> Plan;
+}
+
+/// What a city may tune. Each policy reads what concerns it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// No rider is offered a driver further away than this, in seconds by road.
+    pub max_eta_s: f64,
+    /// `batched`: what it costs to leave a request unassigned for a window, in seconds. A pair is made only when it is
+    /// cheaper. Above `max_eta_s`, drivers are withheld from a request only for the sake of others.
+    pub unassigned_price_s: f64,
+    /// `batched`: seconds taken off a pair's cost per second that its rider has waited.
+    pub waiting_credit: f64,
+    /// `batched`: seconds added per second of the position's age. A driver on the move has since gone somewhere: half
+    /// of it, on average, away from the pickup.
+    pub position_age_weight: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_eta_s: 1_200.0,
+            unassigned_price_s: 1_800.0,
+            waiting_credit: 1.0,
+            position_age_weight: 0.5,
+        }
+    }
+}
+
+impl Options {
+    fn validate(&self) -> Result<(), PolicyError> {
+        let options = [
+            ("max_eta_s", self.max_eta_s),
+            ("unassigned_price_s", self.unassigned_price_s),
+            ("waiting_credit", self.waiting_credit),
+            ("position_age_weight", self.position_age_weight),
+        ];
+        match options
+            .into_iter()
+            .find(|(_, value)| !(value.is_finite() && *value >= 0.0))
+        {
+            Some((option, value)) => Err(PolicyError::BadOption { option, value }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A policy that cannot be had.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PolicyError {
+    /// No policy has this name.
+    #[error("there is no policy {name:?}; known are {}", POLICIES.join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// An option is negative, infinite or not a number.
+    #[error("policy option {option} is {value}; it must be a number, 0 or more")]
+    BadOption {
+        /// The option's name.
+        option: &'static str,
+        /// Its value.
+        value: f64,
+    },
+}
+
+/// The policy of this name.
+///
+/// # Errors
+/// When there is none, or an option is negative or no finite number.
+pub fn policy(name: &str, options: Options) -> Result<Box<dyn Policy>, PolicyError> {
+    match name {
+        Nearest::NAME => Ok(Box::new(Nearest::new(options)?)),
+        Batched::NAME => Ok(Box::new(Batched::new(options)?)),
+        _ => Err(PolicyError::Unknown {
+            name: name.to_owned(),
+        }),
+    }
+}
+
+/// Whether this driver may be given this request at all.
+fn eligible(request: &OpenRequest, candidate: &Candidate, options: &Options) -> bool {
+    (0.0..=options.max_eta_s).contains(&candidate.eta_s)
+        && candidate.position_age_s.is_finite()
+        && !request.excluded.contains(&candidate.driver)
+}
+
+/// Whole milliseconds, kept within what the assignment can add up (35 years).
+fn to_ms(seconds: f64) -> i64 {
+    ((seconds * 1_000.0).round() as i64).clamp(-COST_LIMIT, COST_LIMIT)
+}

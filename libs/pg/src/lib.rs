@@ -1,0 +1,128 @@
+//! Postgres as every service of ours uses it: one pool, migrations, and the one SERIALIZABLE transaction.
+//!
+//! - [`Pg`] a pool with time limits; [`Pg::serializable`] and [`Pg::idempotent`] are the only ways to change anything
+//! - [`PgError`] told apart by what the caller will do
+//! - [`embedded`] a private Postgres from the system's own binaries, for the embedded city and for tests
+//!
+//! Does not: know any table.
+
+pub mod embedded;
+mod error;
+mod tx;
+
+use std::{str::FromStr as _, time::Duration};
+
+use hexcab_chassis::Secret;
+use serde::{Deserialize, Serialize};
+use sqlx::{
+    PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+pub use error::{PgError, PgFailure};
+pub use tx::Tx;
+
+/// Which database, and how much of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PgConfig {
+    /// `postgres://user:password@host:port/database`.
+    pub url: Secret,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// How long a caller waits for a connection, milliseconds.
+    pub acquire_timeout_ms: u64,
+    /// `statement_timeout`, milliseconds.
+    pub statement_timeout_ms: u64,
+    /// `lock_timeout`, milliseconds.
+    pub lock_timeout_ms: u64,
+}
+
+impl Default for PgConfig {
+    fn default() -> Self {
+        Self {
+            url: Secret::new("postgres://127.0.0.1:5432/hexcab"),
+            max_connections: 8,
+            acquire_timeout_ms: 1_000,
+            statement_timeout_ms: 2_000,
+            lock_timeout_ms: 500,
+        }
+    }
+}
+
+/// A database.
+#[derive(Debug, Clone)]
+pub struct Pg {
+    pool: PgPool,
+    database: String,
+}
+
+impl Pg {
+    /// Connects once, to fail early, and keeps a pool.
+    ///
+    /// # Errors
+    /// When the URL cannot be read or nobody answers.
+    pub async fn connect(config: &PgConfig, application: &str) -> Result<Self, PgError> {
+        let options = PgConnectOptions::from_str(config.url.expose())?
+            .application_name(application)
+            .options([
+                (
+                    "statement_timeout",
+                    format!("{}ms", config.statement_timeout_ms),
+                ),
+                ("lock_timeout", format!("{}ms", config.lock_timeout_ms)),
+                ("idle_in_transaction_session_timeout", "5s".to_owned()),
+            ]);
+        let database = options.get_database().unwrap_or_default().to_owned();
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
+            .idle_timeout(Duration::from_secs(60))
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool, database })
+    }
+
+    /// Applies the service's migrations. Several replicas may do so at once: one does, the others wait.
+    ///
+    /// # Errors
+    /// When one fails, or the database has other ones.
+    pub async fn migrate(&self, migrator: &Migrator) -> Result<(), PgError> {
+        Ok(migrator.run(&self.pool).await?)
+    }
+
+    /// The pool, for reads that need no transaction.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The database's name.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Whether Postgres answers.
+    pub async fn is_there(&self) -> bool {
+        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+    }
+
+    /// Keeps a readiness component saying whether Postgres answers, until shutdown.
+    ///
+    /// # Errors
+    /// Never; the type is that of a task.
+    pub async fn watch(
+        self,
+        component: hexcab_chassis::Component,
+        shutdown: tokio_util::sync::CancellationToken,
+    ) -> anyhow::Result<()> {
+        loop {
+            component.set(self.is_there().await);
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = shutdown.cancelled() => return Ok(()),
+            }
+        }
+    }
+}

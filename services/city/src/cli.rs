@@ -1,0 +1,293 @@
+//! What can be said on the command line. Does not: do any of it.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use hexcab_chassis::ClockConfig;
+use uuid::Uuid;
+
+use crate::stack::services::WantedPorts;
+
+/// A ride dispatch platform: start a whole city on this machine, send it an evening, prove that it went right.
+#[derive(Debug, Parser)]
+#[command(name = "hexcab", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a whole city and keep it up until Ctrl-C: Postgres, Kafka, every service as its own process
+    Up(UpArguments),
+    /// Start a city, carry a San Francisco evening of requests through it, and prove that it went right
+    City(CityArguments),
+    /// One ride with one rider and one driver, each step as it happens
+    Ride(RideArguments),
+    /// Check the invariants over the live databases; exit 1 with the offending ids when one is broken
+    Verify(VerifyArguments),
+    /// What a running city is doing: services, memory, clock, traces
+    Status(RunningCity),
+    /// A token for curl and grpcurl
+    Token(TokenArguments),
+    /// Look at events and dead letters; send the outbox again to a broker that lost its data
+    Events(EventsArguments),
+    /// What this machine lacks for a city, and how to get it
+    Doctor(DoctorArguments),
+}
+
+/// Which running city is meant.
+#[derive(Debug, Clone, Args)]
+pub struct RunningCity {
+    /// Its folder, with city.json [default: the city that was started last by this user]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// An evening.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct CityArguments {
+    /// Something else than the evening.
+    #[command(subcommand)]
+    pub command: Option<CityCommand>,
+    /// The evening.
+    #[command(flatten)]
+    pub evening: EveningArguments,
+}
+
+/// What else can be done with a city.
+#[derive(Debug, Subcommand)]
+pub enum CityCommand {
+    /// Compute a city's profile from a folder of its rides, shifts and street graph
+    Build(BuildArguments),
+}
+
+/// Where a profile comes from and goes to.
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    /// The city: a built-in one, or its folder
+    #[arg(long, default_value = "sf", value_name = "CITY")]
+    pub city: String,
+    /// The folder with rides, shifts and street graph
+    #[arg(long, value_name = "DIR", env = "HEXCAB_DATA")]
+    pub data: PathBuf,
+    /// Where the profile's files go: a city's profile/
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// What evening, in what city.
+#[derive(Debug, Clone, Args)]
+pub struct EveningArguments {
+    /// The city.
+    #[command(flatten)]
+    pub up: UpArguments,
+    /// How long requests come, in city time: 90s, 60m, 2h; open rides are carried to their end after it
+    #[arg(long = "for", value_name = "TIME", default_value = "60m")]
+    pub window: String,
+    /// Drivers at the beginning [default: as many as usual at that hour, or the recorded shifts with --data]
+    #[arg(long, value_name = "N")]
+    pub drivers: Option<usize>,
+    /// Demand, as a multiple of what is usual or recorded
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub demand_scale: f64,
+    /// Decides who wants what when, and how people choose
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub seed: u64,
+    /// Write the report as JSON (docs/report.md)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Keep the city up afterwards, with a curl and a grpcurl line to try
+    #[arg(long)]
+    pub stay: bool,
+    /// How long to wait for what services still have to tell each other, before it counts as a violation
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
+    pub settle: Duration,
+}
+
+/// Which databases are checked.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The city.
+    #[command(flatten)]
+    pub city: RunningCity,
+    /// Check the databases trip, payment, pricing and sandbox of this server instead: postgres://user:password@host:port
+    #[arg(long, value_name = "URL", conflicts_with = "dir")]
+    pub postgres: Option<String>,
+    /// The city's clock, for deadlines, with --postgres: as HEXCAB_CLOCK
+    #[arg(long, value_name = "SPEC", default_value = "system")]
+    pub clock: ClockConfig,
+    /// How long to wait for what services still have to tell each other
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
+    pub settle: Duration,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One ride.
+#[derive(Debug, Args)]
+pub struct RideArguments {
+    /// The city.
+    #[command(flatten)]
+    pub city: RunningCity,
+    /// Another gateway than the running city's; needs --sign-in
+    #[arg(long, value_name = "URL", requires = "sign_in")]
+    pub gateway: Option<String>,
+    /// Where tokens are issued, with --gateway
+    #[arg(long, value_name = "URL")]
+    pub sign_in: Option<String>,
+    /// A collector for the spans, when a city is started for this ride
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp: Option<String>,
+}
+
+/// Whose token.
+#[derive(Debug, Args)]
+pub struct TokenArguments {
+    /// The city.
+    #[command(flatten)]
+    pub city: RunningCity,
+    /// As what: service is for calls of the services themselves
+    #[arg(long, value_enum)]
+    pub role: TokenRole,
+    /// As whom [default: somebody new]
+    #[arg(long, value_name = "UUID")]
+    pub id: Option<Uuid>,
+}
+
+/// As what one calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TokenRole {
+    /// A rider, at the gateway.
+    Rider,
+    /// A driver, at the gateway.
+    Driver,
+    /// An operator, at the gateway.
+    Operator,
+    /// A service, at any service.
+    Service,
+}
+
+/// Events.
+#[derive(Debug, Args)]
+pub struct EventsArguments {
+    /// The city.
+    #[command(flatten)]
+    pub city: RunningCity,
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: EventsCommand,
+}
+
+/// What can be done with events.
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// Print events as they come
+    Tail {
+        /// Only these topics: trip, payment, dispatch, surge, supply, demand
+        #[arg(long = "topic", value_name = "TOPIC")]
+        topics: Vec<String>,
+        /// From the beginning of what the broker still has, and end there
+        #[arg(long)]
+        all: bool,
+    },
+    /// Events that could not be handled
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Send the outboxes again; consumers take in only what they have not had
+    Republish {
+        /// Everything written at or after this (RFC 3339, the machine's time) [default: all]
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+    },
+}
+
+/// What can be done with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DlqCommand {
+    /// List them
+    List,
+    /// Show one whole
+    Show {
+        /// As listed: topic:partition:offset
+        letter: String,
+    },
+    /// Send one, or all, to the topic it came from
+    Replay {
+        /// As listed; all of them when none is named
+        letters: Vec<String>,
+    },
+    /// Forget one, or all: they are not listed any more
+    Drop {
+        /// As listed; all of them when none is named
+        letters: Vec<String>,
+    },
+}
+
+/// What is looked for.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Where a city's folder would be [default: the temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// A data folder to look into
+    #[arg(long, value_name = "DIR", env = "HEXCAB_DATA")]
+    pub data: Option<PathBuf>,
+}
+
+/// A length of real time: 90s, 5m.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time such as 60s or 5m");
+    let (digits, unit_s) = match text.char_indices().next_back().ok_or_else(wrong)? {
+        (at, 's') => (&text[..at], 1),
+        (at, 'm') => (&text[..at], 60),
+        _ => return Err(wrong()),
+    };
+    let count: u32 = digits.parse().map_err(|_| wrong())?;
+    Ok(Duration::from_secs(u64::from(count) * unit_s))
+}
+
+/// How a city is started.
+#[derive(Debug, Clone, Args)]
+pub struct UpArguments {
+    /// Keep everything of this city here: data, logs, keys, city.json [default: a temporary folder, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The city: a built-in one, or its folder
+    #[arg(long, default_value = "sf", value_name = "CITY")]
+    pub city: String,
+    /// How fast the city's clock runs, in city seconds per second [default: 1; `hexcab city`: 20]
+    #[arg(long, value_name = "N")]
+    pub speed: Option<f64>,
+    /// When the city's clock begins: 2008-05-30T17:00 (the city's time zone) or RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// A folder with the city's real rides, shifts and street graph
+    #[arg(long, value_name = "DIR", env = "HEXCAB_DATA")]
+    pub data: Option<PathBuf>,
+    /// A collector (OTLP over gRPC) that gets all spans too
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp: Option<String>,
+    /// Do not wait for the disk at commits: faster, and lost with the machine
+    #[arg(long)]
+    pub no_fsync: bool,
+    /// Ports.
+    #[command(flatten)]
+    pub ports: WantedPorts,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,257 @@
+//! The folder of a running city: `city.json` (where everything is), `keys/`, `logs/`, `postgres/`.
+//!
+//! Invariants: secrets are files of mode 0600; `city.json` appears whole or not at all; a temporary folder is gone when
+//! its city has ended, one that was named is kept. Does not: know what a service needs of it.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use hexcab_chassis::token;
+use serde::{Deserialize, Serialize};
+
+/// The file that says where everything is.
+pub const CITY_FILE: &str = "city.json";
+/// Where the folder of the city that was started last is noted, in the user's cache folder.
+const LAST: &str = ".cache/hexcab/running";
+
+/// Where everything of a running city is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CityFile {
+    /// REST and WebSocket, `http://…`.
+    pub gateway: String,
+    /// Driver apps' gRPC, `http://…`.
+    pub gateway_grpc: String,
+    /// `POST /v1/tokens`.
+    pub sign_in: String,
+    /// The launcher's own endpoint: status, restarts, traces.
+    pub control: String,
+    /// The server's URL with password, ending in `/`: append a database's name.
+    pub postgres: String,
+    /// Kafka's bootstrap servers.
+    pub brokers: String,
+    /// Where spans go (OTLP over gRPC).
+    pub otlp: String,
+    /// The clock, as `HEXCAB_CLOCK`.
+    pub clock: String,
+    /// The city's id.
+    pub city: String,
+    /// The launcher's process.
+    pub pid: u32,
+    /// The services, by name.
+    pub services: BTreeMap<String, ServiceEntry>,
+    /// The token that services show each other.
+    pub service_token_file: PathBuf,
+}
+
+/// A service of a running city.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceEntry {
+    /// Where it is called: gRPC, for the sandbox plain HTTP.
+    pub grpc: String,
+    /// Its process when the city was started; the control endpoint knows the current one.
+    pub pid: Option<u32>,
+}
+
+impl CityFile {
+    /// The URL of one database.
+    pub fn database(&self, name: &str) -> String {
+        format!("{}{name}", self.postgres)
+    }
+
+    /// Reads the folder of a running city: the one named, or the one started last by this user.
+    ///
+    /// # Errors
+    /// When no city runs there.
+    pub fn find(dir: Option<&Path>) -> anyhow::Result<(PathBuf, Self)> {
+        let dir = match dir {
+            Some(dir) => dir.to_owned(),
+            None => last().context("no running city is known; start one with `hexcab up`, or name its folder with --dir")?,
+        };
+        let file = Self::read(&dir)?;
+        if !Path::new(&format!("/proc/{}", file.pid)).exists() && Path::new("/proc/self").exists() {
+            bail!("the city of {} is not running (its launcher, pid {}, is gone)", dir.display(), file.pid);
+        }
+        Ok((dir, file))
+    }
+
+    fn read(dir: &Path) -> anyhow::Result<Self> {
+        let path = dir.join(CITY_FILE);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("no city runs in {} (cannot read {CITY_FILE})", dir.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))
+    }
+}
+
+/// The folder itself.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    temporary: Option<tempfile::TempDir>,
+}
+
+impl Folder {
+    /// Opens the named folder, or a temporary one.
+    ///
+    /// # Errors
+    /// When it cannot be made, or another city runs in it.
+    pub fn open(dir: Option<&Path>) -> anyhow::Result<Self> {
+        let (path, temporary) = match dir {
+            Some(dir) => {
+                std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+                (dir.canonicalize().with_context(|| format!("find {}", dir.display()))?, None)
+            }
+            None => {
+                let made = tempfile::Builder::new().prefix("hexcab-").tempdir().context("make a temporary folder")?;
+                (made.path().canonicalize()?, Some(made))
+            }
+        };
+        if let Ok((_, other)) = CityFile::find(Some(&path)) {
+            bail!("a city is running in {} already (pid {})", path.display(), other.pid);
+        }
+        // Passable, not listable: Postgres may have to run as another user in it.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711)).context("set the folder's mode")?;
+        for part in ["keys", "logs"] {
+            let part = path.join(part);
+            std::fs::create_dir_all(&part)?;
+            std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700))?;
+        }
+        Ok(Self { path, temporary })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it goes when the city ends.
+    pub fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
+    }
+
+    /// The log of a service.
+    pub fn log(&self, service: &str) -> PathBuf {
+        self.path.join("logs").join(format!("{service}.log"))
+    }
+
+    /// A secret's file, made with `content` if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn secret(&self, name: &str, content: &str) -> anyhow::Result<PathBuf> {
+        let path = self.path.join("keys").join(name);
+        if !path.exists() {
+            write_private(&path, content)?;
+        }
+        Ok(path)
+    }
+
+    /// An Ed25519 key pair's files, private and public, made if they are not there.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn keys(&self, name: &str) -> anyhow::Result<KeyFiles> {
+        let path = |kind| self.path.join("keys").join(format!("{name}-{kind}.pem"));
+        let files = KeyFiles { private: path("private"), public: path("public") };
+        if !(files.private.exists() && files.public.exists()) {
+            let (private, public) = token::generate_keys()?;
+            write_private(&files.private, &private)?;
+            write_private(&files.public, &public)?;
+        }
+        Ok(files)
+    }
+
+    /// Says where everything is, for other commands.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn publish(&self, city: &CityFile) -> anyhow::Result<()> {
+        let (path, fresh) = (self.path.join(CITY_FILE), self.path.join(".city.json.new"));
+        let _left_over = std::fs::remove_file(&fresh);
+        write_private(&fresh, &serde_json::to_string_pretty(city)?)?;
+        std::fs::rename(&fresh, &path).context("write city.json")?;
+        if let Some(last) = home().map(|home| home.join(LAST)) {
+            let noted = last.parent().map_or(Ok(()), std::fs::create_dir_all);
+            // Only a convenience: a home that cannot be written is no reason not to run.
+            let _unknown = noted.and_then(|()| std::fs::write(&last, self.path.as_os_str().as_encoded_bytes()));
+        }
+        Ok(())
+    }
+
+    /// No city runs here any more. A temporary folder goes with it.
+    pub fn withdraw(&self) {
+        let _gone = std::fs::remove_file(self.path.join(CITY_FILE));
+        if last().as_deref() == Some(&self.path)
+            && let Some(home) = home()
+        {
+            let _gone = std::fs::remove_file(home.join(LAST));
+        }
+        if self.is_temporary()
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            crate::say::warn(format_args!("could not remove {}: {error}", self.path.display()));
+        }
+    }
+}
+
+/// The two files of a key pair.
+#[derive(Debug, Clone)]
+pub struct KeyFiles {
+    /// Signs; PKCS #8 in PEM.
+    pub private: PathBuf,
+    /// Checks; SPKI in PEM.
+    pub public: PathBuf,
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
+fn last() -> Option<PathBuf> {
+    let text = std::fs::read_to_string(home()?.join(LAST)).ok()?;
+    Some(PathBuf::from(text.trim()))
+}
+
+fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    opened
+        .and_then(|mut file| file.write_all(content.as_bytes()))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_made_once_and_are_private() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = Folder::open(Some(&outer.path().join("city"))).unwrap();
+        let files = folder.keys("user").unwrap();
+        let first = std::fs::read_to_string(&files.private).unwrap();
+        let again = folder.keys("user").unwrap();
+        assert_eq!(std::fs::read_to_string(again.private).unwrap(), first);
+        assert_eq!(files.private.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_temporary_folder_goes_with_its_city_and_a_named_one_stays() {
+        let outer = tempfile::tempdir().unwrap();
+        let named = Folder::open(Some(outer.path())).unwrap();
+        let temporary = Folder::open(None).unwrap();
+        let path = temporary.path().to_owned();
+        drop((named, temporary));
+        assert!(!path.exists() && outer.path().exists());
+    }
+
+    #[test]
+    fn a_folder_whose_launcher_is_gone_is_not_a_running_city() {
+        let outer = tempfile::tempdir().unwrap();
+        let error = CityFile::find(Some(outer.path())).unwrap_err();
+        assert!(error.to_string().contains("no city runs in"), "{error:#}");
+    }
+}

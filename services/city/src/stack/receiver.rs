@@ -1,0 +1,158 @@
+//! Takes the services' spans (OTLP over gRPC), tallies them, and passes them on to a collector if there is one.
+//!
+//! Invariants: services are answered at once; what a slow or missing collector does not take in time is dropped and
+//! counted, never waited for. Does not: keep spans.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use hexcab_chassis::Tasks;
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse, trace_service_client::TraceServiceClient,
+        trace_service_server::{TraceService, TraceServiceServer},
+    },
+    common::v1::{KeyValue, any_value::Value},
+    trace::v1::{ResourceSpans, Span},
+};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, transport::Endpoint};
+
+use crate::tally::{Seen, Tally};
+
+/// The largest batch of spans.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
+/// Batches that wait for the collector.
+const FORWARD_QUEUE: usize = 256;
+/// How long the collector may take for one.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where spans go. Clones share the tally.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    tally: Arc<Mutex<Tally>>,
+    forward: Option<mpsc::Sender<ExportTraceServiceRequest>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Receiver {
+    /// Listens on loopback; `collector` gets everything too.
+    ///
+    /// # Errors
+    /// When the port is taken or the collector's address is none.
+    pub async fn start(port: u16, collector: Option<&str>, tasks: &Tasks) -> anyhow::Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("bind {address}"))?;
+        let forward = collector.map(|url| forward_to(url, tasks)).transpose()?;
+        let receiver = Self { tally: Arc::default(), forward, dropped: Arc::default() };
+        let service = TraceServiceServer::new(receiver.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let stop = tasks.shutdown();
+        tasks.spawn("receiver", async move {
+            tonic::transport::Server::builder()
+                .add_service(service)
+                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+                .await
+                .context("receive spans")
+        });
+        Ok(receiver)
+    }
+
+    /// What was seen so far.
+    pub fn tally(&self) -> Arc<Mutex<Tally>> {
+        self.tally.clone()
+    }
+
+    /// Batches that the collector did not take.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let batch = request.into_inner();
+        {
+            let mut tally = self.tally.lock();
+            batch.resource_spans.iter().for_each(|spans| record(&mut tally, spans));
+        }
+        if let Some(forward) = &self.forward
+            && forward.try_send(batch).is_err()
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+fn forward_to(url: &str, tasks: &Tasks) -> anyhow::Result<mpsc::Sender<ExportTraceServiceRequest>> {
+    let endpoint = Endpoint::from_shared(url.to_owned()).with_context(|| format!("--otlp {url}"))?;
+    let mut client = TraceServiceClient::new(endpoint.timeout(FORWARD_TIMEOUT).connect_lazy());
+    let (sender, mut queue) = mpsc::channel(FORWARD_QUEUE);
+    let stop = tasks.shutdown();
+    let url = url.to_owned();
+    tasks.spawn("forward", async move {
+        let mut told = false;
+        loop {
+            let batch = tokio::select! {
+                batch = queue.recv() => batch,
+                () = stop.cancelled() => queue.try_recv().ok(),
+            };
+            let Some(batch) = batch else { return Ok(()) };
+            if let Err(status) = client.export(batch).await
+                && !std::mem::replace(&mut told, true)
+            {
+                crate::say::warn(format_args!("the collector at {url} does not take spans: {}", status.message()));
+            }
+        }
+    });
+    Ok(sender)
+}
+
+fn record(tally: &mut Tally, spans: &ResourceSpans) {
+    let attributes = spans.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+    let service = text(attributes, "service.name").unwrap_or("unknown");
+    for span in spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
+        let (Some(trace), Some(id)) = (trace_id(&span.trace_id), span_id(&span.span_id)) else { continue };
+        let parent = span_id(&span.parent_span_id);
+        tally.record(&Seen {
+            trace,
+            span: id,
+            parent,
+            service,
+            trip: text(&span.attributes, "hexcab.trip.id"),
+            quote: parent.is_none() && is_quote(span),
+        });
+    }
+}
+
+fn is_quote(span: &Span) -> bool {
+    span.name == "POST /v1/quotes"
+        || (text(&span.attributes, "http.route") == Some("/v1/quotes")
+            && text(&span.attributes, "http.request.method") == Some("POST"))
+}
+
+fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
+    if let Some(Value::StringValue(text)) = &value.value { Some(text) } else { None }
+}
+
+fn trace_id(bytes: &[u8]) -> Option<u128> {
+    bytes.try_into().ok().map(u128::from_be_bytes).filter(|id| *id != 0)
+}
+
+fn span_id(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes).filter(|id| *id != 0)
+}

@@ -1,0 +1,351 @@
+//! The services of a city: which binary, which port, which configuration. The only place that knows.
+//!
+//! Invariants: started in the order written here, stopped in reverse; configuration goes by environment, secrets by file;
+//! nothing of the launcher's own environment is passed on. Does not: start anything.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+
+use super::{
+    child::Spec,
+    folder::{Folder, KeyFiles},
+    health::Probe,
+    ports::Ports,
+};
+
+/// A service of the city.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// The payment processor's stand-in.
+    Sandbox,
+    /// Where drivers are.
+    Location,
+    /// The life of a trip.
+    Trip,
+    /// Fares and surge.
+    Pricing,
+    /// Money.
+    Payment,
+    /// Who picks up whom.
+    Dispatch,
+    /// The door.
+    Gateway,
+}
+
+impl Service {
+    /// All, in the order they are started.
+    pub const ALL: [Self; 7] =
+        [Self::Sandbox, Self::Location, Self::Trip, Self::Pricing, Self::Payment, Self::Dispatch, Self::Gateway];
+
+    /// Its name: of its log, its health, its place in `city.json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sandbox => "sandbox",
+            Self::Location => "location",
+            Self::Trip => "trip",
+            Self::Pricing => "pricing",
+            Self::Payment => "payment",
+            Self::Dispatch => "dispatch",
+            Self::Gateway => "gateway",
+        }
+    }
+
+    /// Its binary.
+    pub const fn binary(self) -> &'static str {
+        match self {
+            Self::Sandbox => "hexcab-payment-sandbox",
+            Self::Location => "hexcab-location",
+            Self::Trip => "hexcab-trip",
+            Self::Pricing => "hexcab-pricing",
+            Self::Payment => "hexcab-payment",
+            Self::Dispatch => "hexcab-dispatch",
+            Self::Gateway => "hexcab-gateway",
+        }
+    }
+
+    /// Its database, if it has one.
+    pub const fn database(self) -> Option<&'static str> {
+        match self {
+            Self::Sandbox | Self::Trip | Self::Pricing | Self::Payment => Some(self.name()),
+            Self::Location | Self::Dispatch | Self::Gateway => None,
+        }
+    }
+}
+
+/// Every port of a city.
+#[derive(Debug, Clone, Copy)]
+pub struct PortPlan {
+    services: [u16; Service::ALL.len()],
+    /// REST and WebSocket.
+    pub http: u16,
+    /// `POST /v1/tokens`.
+    pub sign_in: u16,
+    /// The launcher's control endpoint.
+    pub control: u16,
+    /// Spans.
+    pub otlp: u16,
+    /// Postgres.
+    pub postgres: u16,
+}
+
+/// Ports that somebody asked for.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct WantedPorts {
+    /// Port of the gateway's REST API and WebSockets [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub gateway_port: Option<u16>,
+    /// Port of the gateway's gRPC API [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub gateway_grpc_port: Option<u16>,
+    /// Port of the sign-in endpoint [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub sign_in_port: Option<u16>,
+    /// Port of the launcher's control endpoint [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub control_port: Option<u16>,
+    /// Port of Postgres [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub postgres_port: Option<u16>,
+}
+
+impl PortPlan {
+    /// Finds a port for everything.
+    ///
+    /// # Errors
+    /// When a wanted one is taken.
+    pub fn find(wanted: WantedPorts) -> anyhow::Result<Self> {
+        let mut ports = Ports::default();
+        // Those asked for first, so that none of them is handed out as a free one.
+        let http = wanted.gateway_port.map(|port| ports.take(Some(port))).transpose()?;
+        let grpc = wanted.gateway_grpc_port.map(|port| ports.take(Some(port))).transpose()?;
+        let sign_in = wanted.sign_in_port.map(|port| ports.take(Some(port))).transpose()?;
+        let control = wanted.control_port.map(|port| ports.take(Some(port))).transpose()?;
+        let postgres = wanted.postgres_port.map(|port| ports.take(Some(port))).transpose()?;
+        let mut or_free = |port: Option<u16>| port.map_or_else(|| ports.take(None), Ok);
+        let mut services = [0; Service::ALL.len()];
+        for (service, port) in Service::ALL.into_iter().zip(&mut services) {
+            *port = or_free(grpc.filter(|_| service == Service::Gateway))?;
+        }
+        Ok(Self {
+            services,
+            http: or_free(http)?,
+            sign_in: or_free(sign_in)?,
+            control: or_free(control)?,
+            otlp: or_free(None)?,
+            postgres: or_free(postgres)?,
+        })
+    }
+
+    /// Where a service is called: gRPC, for the sandbox plain HTTP.
+    pub fn url(&self, service: Service) -> String {
+        url(self.services[service as usize])
+    }
+
+    fn listen(&self, service: Service) -> String {
+        listen(self.services[service as usize])
+    }
+}
+
+/// `http://127.0.0.1:port`.
+pub fn url(port: u16) -> String {
+    format!("http://{}", listen(port))
+}
+
+fn listen(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// Everything that services are told.
+pub struct Wiring<'a> {
+    /// Where their binaries are.
+    pub binaries: &'a Path,
+    /// The city's folder.
+    pub folder: &'a Folder,
+    /// Who listens where.
+    pub ports: PortPlan,
+    /// Postgres' URL without a database.
+    pub postgres: String,
+    /// Kafka.
+    pub brokers: String,
+    /// Spans.
+    pub otlp: String,
+    /// The clock.
+    pub clock: String,
+    /// The city's id.
+    pub city: String,
+    /// A data folder, if there is one.
+    pub data: Option<PathBuf>,
+    /// Signs and checks user tokens.
+    pub user_keys: KeyFiles,
+    /// Signs and checks quotes.
+    pub quote_keys: KeyFiles,
+    /// What services show each other.
+    pub service_token: PathBuf,
+    /// What payment shows the processor.
+    pub processor_key: PathBuf,
+}
+
+/// The variable that carries the broker's address.
+pub const BROKERS_VARIABLE: &str = "HEXCAB_KAFKA__BROKERS";
+
+impl Wiring<'_> {
+    /// How a service is asked for its health.
+    pub fn probe(&self, service: Service) -> Probe {
+        match service {
+            Service::Sandbox => Probe::Http(format!("{}/healthz", self.ports.url(service))),
+            Service::Location
+            | Service::Trip
+            | Service::Pricing
+            | Service::Payment
+            | Service::Dispatch
+            | Service::Gateway => Probe::Grpc(self.ports.url(service)),
+        }
+    }
+
+    /// How a service is run.
+    ///
+    /// # Errors
+    /// When its binary is not there.
+    pub fn spec(&self, service: Service) -> anyhow::Result<Spec> {
+        let program = binary(self.binaries, service.binary())?;
+        let mut environment = Environment::new();
+        self.common(service, &mut environment);
+        self.own(service, &mut environment);
+        let (name, log) = (service.name().to_owned(), self.folder.log(service.name()));
+        Ok(Spec { name, program, arguments: Vec::new(), environment: environment.0, log })
+    }
+
+    fn common(&self, service: Service, environment: &mut Environment) {
+        environment.set("EXIT_WITH_PARENT", std::process::id());
+        let listen = if service == Service::Sandbox { "LISTEN" } else { "SERVER__LISTEN" };
+        environment.set(listen, self.ports.listen(service));
+        environment.set("TELEMETRY__OTLP_ENDPOINT", &self.otlp);
+        environment.set("TELEMETRY__LOG_FORMAT", "json");
+        environment.set("CLOCK", &self.clock);
+        if let Some(database) = service.database() {
+            environment.set("POSTGRES__URL", format!("{}{database}", self.postgres));
+        }
+        if service != Service::Sandbox {
+            environment.0.push((BROKERS_VARIABLE.to_owned(), self.brokers.clone()));
+        }
+        if !matches!(service, Service::Sandbox | Service::Payment) {
+            environment.set("CITIES", format!("[\"{}\"]", self.city));
+        }
+        let closed = !matches!(service, Service::Sandbox | Service::Gateway);
+        if closed {
+            environment.set("SERVER__SERVICE_TOKEN_FILE", self.service_token.display());
+        }
+    }
+
+    fn own(&self, service: Service, environment: &mut Environment) {
+        match service {
+            Service::Location => {}
+            Service::Sandbox => environment.set("API_KEY_FILE", self.processor_key.display()),
+            Service::Trip => environment.set("QUOTE_PUBLIC_KEY_FILE", self.quote_keys.public.display()),
+            Service::Pricing => {
+                environment.set("QUOTE_PRIVATE_KEY_FILE", self.quote_keys.private.display());
+                self.data(environment);
+            }
+            Service::Payment => {
+                environment.set("PROCESSOR__URL", self.ports.url(Service::Sandbox));
+                environment.set("PROCESSOR__API_KEY_FILE", self.processor_key.display());
+            }
+            Service::Dispatch => {
+                self.peers(environment, &[Service::Trip, Service::Location]);
+                self.data(environment);
+            }
+            Service::Gateway => {
+                environment.set("HTTP__LISTEN", listen(self.ports.http));
+                environment.set("AUTH__PUBLIC_KEY_FILE", self.user_keys.public.display());
+                let peers =
+                    [Service::Trip, Service::Pricing, Service::Location, Service::Dispatch, Service::Payment];
+                self.peers(environment, &peers);
+            }
+        }
+    }
+
+    fn peers(&self, environment: &mut Environment, peers: &[Service]) {
+        environment.set("PEERS_TOKEN_FILE", self.service_token.display());
+        for peer in peers {
+            environment.set(&format!("PEERS__{}", peer.name().to_uppercase()), self.ports.url(*peer));
+        }
+    }
+
+    fn data(&self, environment: &mut Environment) {
+        if let Some(data) = &self.data {
+            environment.set("DATA", data.display());
+        }
+    }
+}
+
+/// A clean environment: what programs need, and `HEXCAB_*`.
+struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    fn new() -> Self {
+        let kept = ["PATH", "HOME", "LANG", "TMPDIR", "TZ", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
+        let kept = kept.iter().filter_map(|name| {
+            let value = std::env::var_os(name)?.into_string().ok()?;
+            Some(((*name).to_owned(), value))
+        });
+        Self(kept.collect())
+    }
+
+    fn set(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.0.push((format!("HEXCAB_{key}"), value.to_string()));
+    }
+}
+
+/// The path of a binary of ours.
+///
+/// # Errors
+/// When it is not there: where it was looked for, and how to build it.
+pub fn binary(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let path = folder.join(name);
+    if !path.is_file() {
+        let package = if name == Service::Sandbox.binary() { "hexcab-payment" } else { name };
+        bail!("{name} is not in {}; build it with `cargo build -p {package}`", folder.display());
+    }
+    Ok(path)
+}
+
+/// Where the binaries of this build are: next to this one.
+///
+/// # Errors
+/// When the system does not say where this one is.
+pub fn binaries() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?.canonicalize()?;
+    let folder = own.parent().unwrap_or(Path::new("/"));
+    // Tests run in target/debug/deps, one below.
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    Ok(folder.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_port_of_a_city_is_another() {
+        let plan = PortPlan::find(WantedPorts::default()).unwrap();
+        let rest = [plan.http, plan.sign_in, plan.control, plan.otlp, plan.postgres];
+        let all: BTreeSet<u16> = plan.services.into_iter().chain(rest).collect();
+        assert_eq!(all.len(), Service::ALL.len() + rest.len());
+    }
+
+    #[test]
+    fn a_wanted_port_is_the_one_that_is_used() {
+        let free = Ports::default().take(None).unwrap();
+        let wanted = WantedPorts { gateway_grpc_port: Some(free), ..WantedPorts::default() };
+        assert_eq!(PortPlan::find(wanted).unwrap().url(Service::Gateway), url(free));
+    }
+
+    #[test]
+    fn a_missing_binary_says_how_to_build_it() {
+        let error = binary(Path::new("/nowhere"), Service::Sandbox.binary()).unwrap_err().to_string();
+        assert!(error.contains("cargo build -p hexcab-payment`"), "{error}");
+    }
+}

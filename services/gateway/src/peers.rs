@@ -1,0 +1,180 @@
+//! The services behind the door. Every unary call goes through [`RetryBudget::retrying`] with the same request, so a
+//! mutation that is tried again has the same request_id.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use hexcab_chassis::client::{Channel, channel};
+use hexcab_proto::{
+    dispatch::v1::dispatch_service_client::DispatchServiceClient,
+    location::v1::location_service_client::LocationServiceClient,
+    pricing::v1::pricing_service_client::PricingServiceClient,
+    trip::v1::{GetTripRequest, State, Trip, trip_service_client::TripServiceClient},
+    trip::v1::{ListTripsRequest, ListTripsResponse},
+};
+use hexcab_types::TripId;
+use tonic::{Response, Status};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::{Config, retry::RetryBudget, status::Problem};
+
+/// trip
+pub type Trips = TripServiceClient<Channel>;
+/// pricing
+pub type Pricing = PricingServiceClient<Channel>;
+/// location
+pub type Location = LocationServiceClient<Channel>;
+/// dispatch
+pub type Dispatch = DispatchServiceClient<Channel>;
+
+/// States in which a driver is asked or busy.
+pub const DRIVER_STATES: [State; 4] = [State::Offered, State::EnRoute, State::Arrived, State::InProgress];
+/// States in which a rider waits or rides.
+pub const RIDER_STATES: [State; 5] =
+    [State::Requested, State::Offered, State::EnRoute, State::Arrived, State::InProgress];
+
+/// Channels to all of them; clones share the connections and the budget.
+#[derive(Clone)]
+pub struct Peers {
+    trips: Trips,
+    pricing: Pricing,
+    location: Location,
+    dispatch: Dispatch,
+    ping_streams: Location,
+    channels: Vec<(&'static str, Channel)>,
+    budget: Arc<RetryBudget>,
+}
+
+impl Peers {
+    /// Channels to the configured endpoints; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When an endpoint is no URL.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let (peers, client) = (&config.peers, config.client());
+        let trip = channel(&peers.trip, &client)?;
+        let pricing = channel(&peers.pricing, &client)?;
+        let location = channel(&peers.location, &client)?;
+        let dispatch = channel(&peers.dispatch, &client)?;
+        let payment = channel(&peers.payment, &client)?;
+        let streams = channel(&peers.location, &client.with_timeout(Duration::ZERO))?;
+        Ok(Self {
+            trips: TripServiceClient::new(trip.clone()),
+            pricing: PricingServiceClient::new(pricing.clone()),
+            location: LocationServiceClient::new(location.clone()),
+            dispatch: DispatchServiceClient::new(dispatch.clone()),
+            ping_streams: LocationServiceClient::new(streams),
+            channels: vec![
+                ("trip", trip),
+                ("pricing", pricing),
+                ("location", location),
+                ("dispatch", dispatch),
+                ("payment", payment),
+            ],
+            budget: Arc::default(),
+        })
+    }
+
+    /// Calls trip.
+    ///
+    /// # Errors
+    /// What it answered, as an app sees it.
+    pub async fn trip<Q: Clone, A, F>(&self, request: Q, call: impl Fn(Trips, Q) -> F) -> Result<A, Problem>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.call(|| call(self.trips.clone(), request.clone())).await
+    }
+
+    /// Calls pricing.
+    ///
+    /// # Errors
+    /// What it answered, as an app sees it.
+    pub async fn pricing<Q: Clone, A, F>(&self, request: Q, call: impl Fn(Pricing, Q) -> F) -> Result<A, Problem>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.call(|| call(self.pricing.clone(), request.clone())).await
+    }
+
+    /// Calls location.
+    ///
+    /// # Errors
+    /// What it answered, as an app sees it.
+    pub async fn location<Q: Clone, A, F>(&self, request: Q, call: impl Fn(Location, Q) -> F) -> Result<A, Problem>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.call(|| call(self.location.clone(), request.clone())).await
+    }
+
+    /// Calls dispatch.
+    ///
+    /// # Errors
+    /// What it answered, as an app sees it.
+    pub async fn dispatch<Q: Clone, A, F>(&self, request: Q, call: impl Fn(Dispatch, Q) -> F) -> Result<A, Problem>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.call(|| call(self.dispatch.clone(), request.clone())).await
+    }
+
+    async fn call<A, F>(&self, call: impl Fn() -> F) -> Result<A, Problem>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        Ok(self.budget.retrying(call).await?.into_inner())
+    }
+
+    /// One trip.
+    ///
+    /// # Errors
+    /// 404 TRIP_NOT_FOUND, or trip is away.
+    pub async fn get_trip(&self, trip: TripId) -> Result<Trip, Problem> {
+        let request = GetTripRequest { name: trip.name() };
+        let answer = self.trip(request, |mut trips, request| async move { trips.get_trip(request).await }).await?;
+        found(answer.trip)
+    }
+
+    /// Trips by what the request says.
+    ///
+    /// # Errors
+    /// What trip answered.
+    pub async fn list_trips(&self, request: ListTripsRequest) -> Result<ListTripsResponse, Problem> {
+        self.trip(request, |mut trips, request| async move { trips.list_trips(request).await }).await
+    }
+
+    /// A client whose streams may stay open.
+    pub fn ping_streams(&self) -> Location {
+        self.ping_streams.clone()
+    }
+
+    /// Whether each peer says that it is serving.
+    pub async fn health(&self) -> Vec<(&'static str, Result<(), String>)> {
+        futures::future::join_all(self.channels.iter().map(async |(name, channel)| {
+            (*name, serving(channel.clone()).await)
+        }))
+        .await
+    }
+}
+
+/// The trip of an answer; an answer without one is a bug of the peer.
+///
+/// # Errors
+/// 500 when it is missing.
+pub fn found(trip: Option<Trip>) -> Result<Trip, Problem> {
+    trip.ok_or_else(|| {
+        tracing::error!("a peer answered without the trip");
+        Problem::internal()
+    })
+}
+
+async fn serving(channel: Channel) -> Result<(), String> {
+    let mut health = HealthClient::new(channel);
+    let request = HealthCheckRequest { service: String::new() };
+    let answer = health.check(request).await.map_err(|status| format!("{:?}", status.code()))?;
+    match answer.into_inner().status() {
+        ServingStatus::Serving => Ok(()),
+        ServingStatus::NotServing => Err("NOT_SERVING".to_owned()),
+        ServingStatus::Unknown | ServingStatus::ServiceUnknown => Err("UNKNOWN".to_owned()),
+    }
+}

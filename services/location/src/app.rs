@@ -1,0 +1,87 @@
+//! The only wiring of location: the index, the server on it, and the two tasks beside it.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use hexcab_bus::Producer;
+use hexcab_chassis::{BoundServer, Clock, GrpcServer, Readiness, Tasks};
+use hexcab_cities::City;
+use hexcab_proto::{FILE_DESCRIPTOR_SET, location::v1::location_service_server::LocationServiceServer};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, domain::FleetIndex, events::SupplyReporter, grpc::Locations};
+
+/// How often silent drivers are swept out, city time. Queries never see them, swept or not.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Called all the time: these get no span of their own unless the caller brings a trace.
+const PING_METHODS: [&str; 2] =
+    ["/hexcab.location.v1.LocationService/ReportPings", "/hexcab.location.v1.LocationService/StreamPings"];
+
+/// Location, bound and ready to run.
+pub struct App {
+    server: BoundServer,
+    tasks: Tasks,
+}
+
+impl App {
+    /// Reads the cities and binds the port; serves nothing yet. Readiness depends on nothing: location works without
+    /// any store.
+    ///
+    /// # Errors
+    /// When a city cannot be read or the port is taken.
+    pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let index = Arc::new(FleetIndex::new(products_of(&config.cities)?));
+        let tasks = Tasks::new();
+        let shutdown = tasks.shutdown();
+        let service = Locations::new(index.clone(), clock.clone(), shutdown.clone());
+        let mut server = GrpcServer::new("location", &config.server, Readiness::new(), FILE_DESCRIPTOR_SET);
+        for method in PING_METHODS {
+            server = server.quiet(method);
+        }
+        let server = server.add(LocationServiceServer::new(service)).bind().await?;
+        if config.supply_interval_ms > 0 {
+            let reporter = SupplyReporter {
+                index: index.clone(),
+                clock: clock.clone(),
+                producer: Producer::connect(&config.kafka).context("kafka producer")?,
+                interval: Duration::from_millis(config.supply_interval_ms),
+                max_age_ms: config.supply_max_age_ms,
+            };
+            tasks.spawn("supply", reporter.run(shutdown.clone()));
+        }
+        tasks.spawn("sweep", sweep(index, clock, shutdown));
+        Ok(Self { server, tasks })
+    }
+
+    /// The address it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// Serves until the signal, drains, and returns.
+    ///
+    /// # Errors
+    /// When a task failed or the server could not go on.
+    pub async fn run(self, signal: impl Future<Output = ()>) -> anyhow::Result<()> {
+        hexcab_chassis::serve(self.server, self.tasks, signal).await
+    }
+}
+
+fn products_of(cities: &[String]) -> anyhow::Result<Vec<(String, Vec<hexcab_types::ProductId>)>> {
+    let read = cities.iter().map(|name| {
+        let city = City::load(name).with_context(|| format!("city {name}"))?;
+        Ok((city.id.to_string(), city.products.into_iter().map(|product| product.id).collect()))
+    });
+    read.collect()
+}
+
+async fn sweep(index: Arc<FleetIndex>, clock: Clock, shutdown: CancellationToken) -> anyhow::Result<()> {
+    while shutdown.run_until_cancelled(clock.sleep(SWEEP_INTERVAL)).await.is_some() {
+        let gone = index.evict_silent(clock.now());
+        if gone > 0 {
+            tracing::debug!(gone, left = index.len(), "silent drivers forgotten");
+        }
+    }
+    Ok(())
+}

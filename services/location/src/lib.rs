@@ -1,0 +1,22 @@
+//! Location: where every driver is now, and who is near a point. A hint, always available; whose trip it is, is decided
+//! by `trip`.
+//!
+//! In reading order:
+//! - [`config`] what can be set
+//! - [`app`] the only wiring
+//! - [`grpc`] requests → domain → answers, within limits
+//! - [`domain`] pings, the index, the search
+//! - [`status`] every refusal as a gRPC status
+//! - [`events`] supply for pricing, counted every few seconds
+//!
+//! Does not: keep anything on disk (ScyllaDB behind the index comes later), wait for the broker before taking a ping.
+
+pub mod app;
+pub mod config;
+pub mod domain;
+pub mod events;
+pub mod grpc;
+pub mod status;
+
+pub use app::App;
+pub use config::Config;

@@ -1,0 +1,69 @@
+//! What the payment service is told.
+
+use hexcab_bus::BusConfig;
+use hexcab_chassis::{ClockConfig, Secret, ServerConfig};
+use hexcab_pg::PgConfig;
+use hexcab_telemetry::TelemetryConfig;
+use serde::{Deserialize, Serialize};
+
+/// The configuration of `hexcab-payment`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The gRPC server.
+    pub server: ServerConfig,
+    /// Its own database.
+    pub postgres: PgConfig,
+    /// Trip events in, payment events out.
+    pub kafka: BusConfig,
+    /// Where spans and logs go.
+    pub telemetry: TelemetryConfig,
+    /// City clock.
+    pub clock: ClockConfig,
+    /// Who moves the money.
+    pub processor: ProcessorConfig,
+    /// Steps worked on at once.
+    pub workers: u32,
+    /// A worker that has not finished its step within this is taken for dead, seconds of real time.
+    pub lease_s: u32,
+    /// How often is looked for work that nobody announced (retries, dead workers), milliseconds of real time.
+    pub poll_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: ServerConfig::default(),
+            postgres: PgConfig::default(),
+            kafka: BusConfig::default(),
+            telemetry: TelemetryConfig::default(),
+            clock: ClockConfig::default(),
+            processor: ProcessorConfig::default(),
+            workers: 8,
+            lease_s: 60,
+            poll_ms: 250,
+        }
+    }
+}
+
+/// The processor: the sandbox or Stripe.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProcessorConfig {
+    /// Base URL; everything is asked for under its `/v1`.
+    pub url: String,
+    /// Shown as `Authorization: Bearer`.
+    pub api_key: Secret,
+    /// Without an answer after this long the outcome is unknown, milliseconds of real time.
+    pub timeout_ms: u64,
+}
+
+impl Default for ProcessorConfig {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:12111".to_owned(),
+            api_key: Secret::default(),
+            timeout_ms: 2_000,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The sandbox's wiring: its database, its port, its end.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use hexcab_chassis::Clock;
+use hexcab_pg::Pg;
+use tokio::net::TcpListener;
+
+use super::{
+    Config,
+    api::{Sandbox, router},
+    book::Book,
+    faults::Faults,
+};
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./sandbox-migrations");
+/// How long requests in flight may take to end.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// A sandbox that has its port.
+#[derive(Debug)]
+pub struct App {
+    listener: TcpListener,
+    addr: SocketAddr,
+    sandbox: Arc<Sandbox>,
+}
+
+impl App {
+    /// Connects, migrates and binds; serves nothing yet.
+    ///
+    /// # Errors
+    /// When the database is away or the address is taken.
+    pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let pg = Pg::connect(&config.postgres, "payment-sandbox")
+            .await
+            .context("connect to Postgres")?;
+        pg.migrate(&MIGRATOR)
+            .await
+            .context("migrate the sandbox's database")?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("listen {}", config.listen))?;
+        let sandbox = Sandbox {
+            book: Book::new(pg),
+            faults: Faults::new(config.seed),
+            clock,
+            api_key: config.api_key,
+            latency_ms: config.latency_ms,
+            in_flight: parking_lot::Mutex::default(),
+        };
+        Ok(Self {
+            addr: listener.local_addr()?,
+            listener,
+            sandbox: Arc::new(sandbox),
+        })
+    }
+
+    /// The address it listens on.
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until the signal, then drains and returns.
+    ///
+    /// # Errors
+    /// When serving fails.
+    pub async fn run(self, signal: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tracing::info!(service = "payment-sandbox", addr = %self.addr, "serving");
+        let stop = tokio_util::sync::CancellationToken::new();
+        let serving = axum::serve(self.listener, router(self.sandbox))
+            .with_graceful_shutdown(stop.clone().cancelled_owned())
+            .into_future();
+        tokio::pin!(serving);
+        tokio::select! {
+            () = signal => {}
+            ended = &mut serving => return ended.context("serve HTTP"),
+        }
+        stop.cancel();
+        match tokio::time::timeout(DRAIN, serving).await {
+            Ok(ended) => ended.context("serve HTTP"),
+            Err(_) => Ok(tracing::warn!(
+                "requests in flight were cut after {DRAIN:?}"
+            )),
+        }
+    }
+}

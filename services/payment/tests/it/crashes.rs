@@ -1,0 +1,159 @@
+//! Workers that die between the processor's answer and its record, and leases that run out.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hexcab_payment::{
+    domain::{ProcessorId, State, decide::Command},
+    processor::{Failure, HoldRequest, Payment, Processor, http::HttpProcessor},
+    store::StoreError,
+};
+use hexcab_types::{IntentId, Money};
+use tokio::sync::Notify;
+
+use crate::rig::{Ride, Rig};
+
+/// The real processor, whose answers to mutations never arrive: the worker is killed while it waits.
+struct AnswersNever {
+    inner: HttpProcessor,
+    done: Arc<Notify>,
+}
+
+impl AnswersNever {
+    async fn never<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        assert!(answer.is_ok(), "the step was done");
+        self.done.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Processor for AnswersNever {
+    async fn hold(&self, key: &str, request: &HoldRequest) -> Result<Payment, Failure> {
+        self.never(self.inner.hold(key, request).await).await
+    }
+    async fn capture(
+        &self,
+        key: &str,
+        id: &ProcessorId,
+        amount: Money,
+    ) -> Result<Payment, Failure> {
+        self.never(self.inner.capture(key, id, amount).await).await
+    }
+    async fn cancel(&self, key: &str, id: &ProcessorId) -> Result<Payment, Failure> {
+        self.never(self.inner.cancel(key, id).await).await
+    }
+    async fn get(&self, id: &ProcessorId) -> Result<Payment, Failure> {
+        self.inner.get(id).await
+    }
+    async fn find(&self, intent: IntentId) -> Result<Option<Payment>, Failure> {
+        self.inner.find(intent).await
+    }
+}
+
+/// A worker that is killed after the processor did the step and before the answer was recorded.
+async fn die_in_the_middle(rig: &Rig) {
+    let done = Arc::new(Notify::new());
+    let worker = rig.worker_with(Arc::new(AnswersNever {
+        inner: rig.sandbox.processor(),
+        done: done.clone(),
+    }));
+    tokio::select! {
+        ended = worker.work_once() => panic!("the worker lived: {ended:?}"),
+        () = done.notified() => {}
+    }
+}
+
+#[tokio::test]
+async fn a_worker_killed_before_it_recorded_is_completed_by_another_without_a_second_charge() {
+    let rig = Rig::start().await;
+    let (driven, cancelled) = (Ride::new(), Ride::new());
+    for (ride, end, status, received) in [
+        (driven, driven.completed(2_000), "succeeded", 2_000),
+        (cancelled, cancelled.cancelled(0), "canceled", 0),
+    ] {
+        rig.tell(&ride.requested()).await;
+        die_in_the_middle(&rig).await;
+        rig.work().await;
+        assert_eq!(
+            rig.intent(&ride).await.state,
+            State::RequiresHold,
+            "the dead worker's lease still runs"
+        );
+        rig.expire_leases().await;
+        rig.work().await;
+        assert!(matches!(rig.intent(&ride).await.state, State::Held { .. }));
+
+        rig.tell(&end).await;
+        die_in_the_middle(&rig).await;
+        rig.expire_leases().await;
+        rig.work().await;
+        assert!(rig.intent(&ride).await.state.is_terminal());
+        assert_eq!(
+            rig.sandbox.payments(&ride).await,
+            [(status.to_owned(), received)]
+        );
+        assert_eq!(rig.told_kinds(&ride).await.len(), 2);
+    }
+    assert_eq!(rig.outstanding().await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_whose_lease_ran_out_records_nothing() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.tell(&ride.requested()).await;
+    let slow = rig.store.claim().await.unwrap().expect("the hold is due");
+    rig.expire_leases().await;
+    let quick = rig
+        .store
+        .claim()
+        .await
+        .unwrap()
+        .expect("the hold is due again");
+    assert_eq!((slow.attempt, quick.attempt), (1, 2));
+
+    let placed = Command::PlaceHold {
+        processor_id: ProcessorId("pi_1".into()),
+    };
+    assert!(matches!(
+        rig.store.record(&slow, &placed).await,
+        Err(StoreError::LeaseLost)
+    ));
+    let pause = std::time::Duration::ZERO;
+    assert!(matches!(
+        rig.store.lose(&slow, "late", pause).await,
+        Err(StoreError::LeaseLost)
+    ));
+    assert!(matches!(
+        rig.store.postpone(&slow, "late", pause).await,
+        Err(StoreError::LeaseLost)
+    ));
+    assert!(matches!(
+        rig.store.close(&slow).await,
+        Err(StoreError::LeaseLost)
+    ));
+    rig.store.record(&quick, &placed).await.unwrap();
+    assert!(
+        matches!(
+            rig.store.record(&quick, &placed).await,
+            Err(StoreError::LeaseLost)
+        ),
+        "recorded once"
+    );
+    assert_eq!(rig.told_kinds(&ride).await, ["HoldPlaced"]);
+}
+
+#[tokio::test]
+async fn a_processor_that_is_away_costs_delay_only() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.tell(&ride.requested()).await;
+    let nowhere = hexcab_payment::config::ProcessorConfig {
+        url: "http://127.0.0.1:1".into(),
+        ..hexcab_payment::config::ProcessorConfig::default()
+    };
+    let worker = rig.worker_with(Arc::new(HttpProcessor::new(&nowhere).unwrap()));
+    assert!(worker.work_once().await.unwrap());
+    assert!(matches!(rig.intent(&ride).await.state, State::Unknown(_)));
+    rig.work_until(&ride, |state| matches!(state, State::Held { .. }))
+        .await;
+}

@@ -1,0 +1,242 @@
+//! A trip's money from request to end.
+
+use std::collections::BTreeMap;
+
+use hexcab_payment::domain::{ProcessorId, State};
+use hexcab_proto::payment::v1::payment_event::Event;
+use serde_json::json;
+
+use crate::rig::{Ride, Rig, TRACEPARENT, usd};
+
+fn balances<const N: usize>(all: [(&str, (i64, i64)); N]) -> BTreeMap<String, (i64, i64)> {
+    all.into_iter()
+        .map(|(account, balance)| (account.to_owned(), balance))
+        .collect()
+}
+
+fn one(status: &str, received: i64) -> Vec<(String, i64)> {
+    vec![(status.to_owned(), received)]
+}
+
+#[tokio::test]
+async fn a_completed_trip_is_held_captured_and_posted_to_the_cent() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.tell(&ride.requested()).await;
+    assert_eq!(
+        rig.intent(&ride).await.state,
+        State::RequiresHold,
+        "phase A calls nobody"
+    );
+    assert_eq!(
+        rig.balances(&ride).await,
+        balances([("processor", (0, -2_000)), ("rider", (0, 2_000))])
+    );
+
+    rig.work().await;
+    assert!(matches!(rig.intent(&ride).await.state, State::Held { .. }));
+    assert_eq!(
+        rig.sandbox.payments(&ride).await,
+        one("requires_capture", 0)
+    );
+
+    rig.tell(&ride.completed(2_000)).await;
+    rig.work().await;
+    assert!(
+        matches!(rig.intent(&ride).await.state, State::Captured { amount, .. } if amount.minor == 2_000)
+    );
+    assert_eq!(rig.sandbox.payments(&ride).await, one("succeeded", 2_000));
+    let expected = balances([
+        ("processor", (-2_000, 0)),
+        ("rider", (0, 0)),
+        ("driver", (1_400, 0)),
+        ("platform:revenue", (450, 0)),
+        ("platform:tax", (150, 0)),
+    ]);
+    assert_eq!(rig.balances(&ride).await, expected);
+
+    let told = rig.told(&ride).await;
+    assert_eq!(
+        told.iter()
+            .map(|(kind, event)| (kind.as_str(), event.version))
+            .collect::<Vec<_>>(),
+        [("HoldPlaced", 1), ("Captured", 2)]
+    );
+    let Some(Event::Captured(captured)) = told[1].1.event.clone() else {
+        panic!("not a capture")
+    };
+    assert_eq!(
+        (captured.amount, captured.driver_pay, captured.driver),
+        (usd(2_000), usd(1_400), ride.driver.name())
+    );
+    assert_eq!(rig.outstanding().await, 0);
+}
+
+#[tokio::test]
+async fn a_charge_below_the_hold_takes_only_the_charge() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.tell(&ride.requested()).await;
+    rig.tell(&ride.completed(1_800)).await;
+    rig.work().await;
+    assert_eq!(rig.sandbox.payments(&ride).await, one("succeeded", 1_800));
+    let balances = rig.balances(&ride).await;
+    assert_eq!(
+        (
+            balances["processor"],
+            balances["driver"],
+            balances["platform:revenue"]
+        ),
+        ((-1_800, 0), (1_400, 0), (250, 0))
+    );
+}
+
+#[tokio::test]
+async fn a_declined_hold_is_told_and_final() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.sandbox.fault(json!({"kind": "decline", "rider": ride.rider.to_string(), "code": "insufficient_funds"})).await;
+    rig.tell(&ride.requested()).await;
+    rig.work().await;
+    assert_eq!(
+        rig.intent(&ride).await.state,
+        State::Declined {
+            code: "insufficient_funds".into()
+        }
+    );
+    let told = rig.told(&ride).await;
+    let Some(Event::HoldDeclined(declined)) = &told[0].1.event else {
+        panic!("{told:?}")
+    };
+    assert_eq!(declined.code, "insufficient_funds");
+
+    rig.tell(&ride.cancelled(500)).await;
+    rig.work().await;
+    assert_eq!(
+        rig.intent(&ride).await.state,
+        State::Declined {
+            code: "insufficient_funds".into()
+        }
+    );
+    assert_eq!(rig.told_kinds(&ride).await, ["HoldDeclined"]);
+    assert_eq!(
+        rig.sandbox.payments(&ride).await,
+        one("requires_payment_method", 0)
+    );
+    assert_eq!(
+        rig.balances(&ride).await,
+        BTreeMap::new(),
+        "nothing is pending or posted"
+    );
+    assert_eq!(rig.outstanding().await, 0);
+}
+
+#[tokio::test]
+async fn a_trip_that_ends_without_a_charge_gives_the_hold_back() {
+    let rig = Rig::start().await;
+    let (cancelled, expired) = (Ride::new(), Ride::new());
+    for (ride, end) in [
+        (cancelled, cancelled.cancelled(0)),
+        (expired, expired.expired()),
+    ] {
+        rig.tell(&ride.requested()).await;
+        rig.work().await;
+        rig.tell(&end).await;
+        rig.work().await;
+        assert!(matches!(
+            rig.intent(&ride).await.state,
+            State::Voided {
+                processor_id: Some(_)
+            }
+        ));
+        assert_eq!(rig.sandbox.payments(&ride).await, one("canceled", 0));
+        assert_eq!(rig.told_kinds(&ride).await, ["HoldPlaced", "Voided"]);
+    }
+    assert!(rig.store.balances().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_cancellation_fee_is_captured_for_the_platform() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.tell(&ride.requested()).await;
+    rig.work().await;
+    rig.tell(&ride.cancelled(500)).await;
+    rig.work().await;
+    assert_eq!(rig.sandbox.payments(&ride).await, one("succeeded", 500));
+    let expected = balances([
+        ("processor", (-500, 0)),
+        ("rider", (0, 0)),
+        ("platform:revenue", (500, 0)),
+    ]);
+    assert_eq!(rig.balances(&ride).await, expected);
+    let told = rig.told(&ride).await;
+    let Some(Event::Captured(captured)) = &told[1].1.event else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (captured.driver_pay.clone(), captured.driver.as_str()),
+        (usd(0), "")
+    );
+}
+
+#[tokio::test]
+async fn a_settlement_waits_for_the_answer_of_the_hold() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.tell(&ride.requested()).await;
+    rig.tell(&ride.cancelled(0)).await;
+    let hold = rig.store.claim().await.unwrap().expect("the hold is due");
+    assert_eq!(hold.order.step().as_str(), "hold");
+    assert_eq!(
+        rig.store.claim().await.unwrap(),
+        None,
+        "the void is not, while the hold is in flight"
+    );
+    assert_eq!(rig.store.claim().await.unwrap(), None);
+
+    let placed = hexcab_payment::domain::decide::Command::PlaceHold {
+        processor_id: ProcessorId("pi_x".into()),
+    };
+    rig.store.record(&hold, &placed).await.unwrap();
+    assert_eq!(
+        rig.store
+            .claim()
+            .await
+            .unwrap()
+            .expect("now it is due")
+            .order
+            .step()
+            .as_str(),
+        "void"
+    );
+}
+
+#[tokio::test]
+async fn many_trips_and_workers_hold_and_settle_each_trip_once() {
+    let rig = Rig::start().await;
+    let rides: Vec<Ride> = (0..30).map(|_| Ride::new()).collect();
+    for ride in &rides {
+        rig.tell(&ride.requested()).await;
+        rig.tell(&ride.completed(2_000)).await;
+    }
+    futures::future::join_all((0..6).map(|_| rig.work())).await;
+    for ride in &rides {
+        rig.work_until(ride, |state| matches!(state, State::Captured { .. }))
+            .await;
+        assert_eq!(rig.sandbox.payments(ride).await, one("succeeded", 2_000));
+        assert_eq!(rig.told_kinds(ride).await, ["HoldPlaced", "Captured"]);
+    }
+    let sum: i64 = rig
+        .store
+        .balances()
+        .await
+        .unwrap()
+        .iter()
+        .map(|balance| balance.posted.minor)
+        .sum();
+    assert_eq!(sum, 0);
+}
+
+#[tokio::test]
+async fn the_work_of_a_trip_stays_in_its_trace() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.tell(&ride.requested()).await;
+    let claim = rig.store.claim().await.unwrap().expect("the hold is due");
+    assert_eq!(claim.traceparent.as_deref(), Some(TRACEPARENT));
+}

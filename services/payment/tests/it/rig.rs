@@ -1,0 +1,319 @@
+//! The payment service in parts: its store and listener on a database of its own, a worker that works when told to, and
+//! a sandbox processor over real HTTP.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use hexcab_bus::{Handler as _, Incoming, topic};
+use hexcab_chassis::{Clock, Tasks};
+use hexcab_payment::{
+    app::MIGRATOR,
+    config::ProcessorConfig,
+    consumer::TripListener,
+    domain::{Intent, State},
+    processor::{Processor, http::HttpProcessor},
+    sandbox,
+    store::Store,
+    worker::Worker,
+};
+use hexcab_pg::Pg;
+use hexcab_proto::{common::v1::Money, convert, payment::v1::PaymentEvent, trip::v1 as trip};
+use hexcab_testkit::{TestDb, eventually};
+use hexcab_types::{DriverId, RiderId, TripId};
+use prost::Message as _;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// The ride's trace, in every event.
+pub const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+/// How long the service waits for the processor in tests.
+pub const PROCESSOR_TIMEOUT_MS: u64 = 400;
+
+pub fn usd(amount_minor: i64) -> Option<Money> {
+    Some(Money {
+        currency_code: "USD".into(),
+        amount_minor,
+    })
+}
+
+/// One ride: 20.00 held, of which the driver is owed 14.00 and 1.50 is tax.
+#[derive(Debug, Clone, Copy)]
+pub struct Ride {
+    pub trip: TripId,
+    pub rider: RiderId,
+    pub driver: DriverId,
+}
+
+impl Ride {
+    pub fn new() -> Self {
+        let id = Uuid::now_v7;
+        Self {
+            trip: id().into(),
+            rider: id().into(),
+            driver: id().into(),
+        }
+    }
+
+    fn after(&self) -> trip::Trip {
+        trip::Trip {
+            name: self.trip.name(),
+            city: "sf".into(),
+            rider: self.rider.name(),
+            fare: usd(2_000),
+            driver_pay: usd(1_400),
+            tax: usd(150),
+            ..trip::Trip::default()
+        }
+    }
+
+    pub fn requested(&self) -> Incoming {
+        incoming(
+            self.after(),
+            trip::trip_event::Event::Requested(trip::TripRequested {}),
+        )
+    }
+
+    pub fn completed(&self, charge: i64) -> Incoming {
+        let after = trip::Trip {
+            driver: self.driver.name(),
+            charge: usd(charge),
+            ..self.after()
+        };
+        incoming(
+            after,
+            trip::trip_event::Event::Completed(trip::TripCompleted {}),
+        )
+    }
+
+    pub fn cancelled(&self, fee: i64) -> Incoming {
+        let after = trip::Trip {
+            charge: usd(fee),
+            ..self.after()
+        };
+        incoming(
+            after,
+            trip::trip_event::Event::Cancelled(trip::TripCancelled::default()),
+        )
+    }
+
+    pub fn expired(&self) -> Incoming {
+        incoming(
+            self.after(),
+            trip::trip_event::Event::Expired(trip::TripExpired {}),
+        )
+    }
+}
+
+pub fn incoming(after: trip::Trip, event: trip::trip_event::Event) -> Incoming {
+    let now = Clock::system().now();
+    let body = trip::TripEvent {
+        trip: after.name.clone(),
+        version: 1,
+        occur_time: Some(convert::to_timestamp(now)),
+        after: Some(after.clone()),
+        event: Some(event),
+    };
+    Incoming {
+        topic: topic::TRIP.into(),
+        partition: 0,
+        offset: 0,
+        key: "sf".into(),
+        id: Uuid::now_v7().into(),
+        kind: "hexcab.trip.v1.Some".into(),
+        source: "trip".into(),
+        subject: after.name,
+        time: now,
+        traceparent: Some(TRACEPARENT.into()),
+        payload: body.encode_to_vec().into(),
+    }
+}
+
+/// A sandbox of its own, on a port of its own.
+pub struct Sandbox {
+    pub addr: SocketAddr,
+    pub pg: Pg,
+    _db: TestDb,
+    tasks: Tasks,
+}
+
+impl Sandbox {
+    pub async fn start() -> Self {
+        let db = TestDb::create("sandbox").await;
+        let config = sandbox::Config {
+            postgres: db.config(),
+            latency_ms: 0,
+            ..sandbox::Config::default()
+        };
+        let app = sandbox::App::build(config, Clock::system()).await.unwrap();
+        let (addr, tasks) = (app.addr(), Tasks::new());
+        tasks.spawn("sandbox", app.run(tasks.shutdown().cancelled_owned()));
+        Self {
+            addr,
+            pg: db.connect().await,
+            _db: db,
+            tasks,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    pub fn processor(&self) -> HttpProcessor {
+        let config = ProcessorConfig {
+            url: self.url(),
+            timeout_ms: PROCESSOR_TIMEOUT_MS,
+            ..ProcessorConfig::default()
+        };
+        HttpProcessor::new(&config).unwrap()
+    }
+
+    /// Sets a fault, as JSON.
+    pub async fn fault(&self, rule: serde_json::Value) {
+        let response = reqwest::Client::new()
+            .post(format!("{}/sandbox/faults", self.url()))
+            .json(&rule)
+            .send()
+            .await;
+        assert_eq!(response.unwrap().status(), 201, "{rule}");
+    }
+
+    /// Status and received amount of every payment of a trip.
+    pub async fn payments(&self, ride: &Ride) -> Vec<(String, i64)> {
+        sqlx::query_as("SELECT status, amount_received FROM payment_intents WHERE metadata->>'trip' = $1 ORDER BY seq")
+            .bind(ride.trip.to_string())
+            .fetch_all(self.pg.pool())
+            .await
+            .unwrap()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.tasks.shutdown().cancel();
+    }
+}
+
+/// The service in parts.
+pub struct Rig {
+    pub pg: Pg,
+    pub store: Store,
+    pub sandbox: Sandbox,
+    listener: TripListener,
+    _db: TestDb,
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        hexcab_testkit::telemetry();
+        let (db, sandbox) = (TestDb::create("payment").await, Sandbox::start().await);
+        let pg = db.connect().await;
+        pg.migrate(&MIGRATOR).await.unwrap();
+        hexcab_bus::migrate(&pg).await.unwrap();
+        let store = Store::new(pg.clone(), Clock::system(), Duration::from_secs(60));
+        let listener = TripListener::new(store.clone(), Arc::default());
+        Self {
+            pg,
+            store,
+            sandbox,
+            listener,
+            _db: db,
+        }
+    }
+
+    pub fn worker(&self) -> Worker {
+        self.worker_with(Arc::new(self.sandbox.processor()))
+    }
+
+    pub fn worker_with(&self, processor: Arc<dyn Processor>) -> Worker {
+        Worker::new(self.store.clone(), processor, Arc::new(Notify::new()))
+    }
+
+    /// Delivers an event.
+    pub async fn tell(&self, event: &Incoming) {
+        self.listener.handle(event).await.unwrap();
+    }
+
+    /// Delivers an event that is expected to be refused.
+    pub async fn refuse(&self, event: &Incoming) -> hexcab_bus::Failure {
+        self.listener.handle(event).await.unwrap_err()
+    }
+
+    /// Carries out everything that is due.
+    pub async fn work(&self) {
+        let worker = self.worker();
+        while worker.work_once().await.unwrap() {}
+    }
+
+    /// Works, retries included, until the intent's state fits.
+    pub async fn work_until(&self, ride: &Ride, fits: fn(&State) -> bool) -> Intent {
+        eventually(|| async {
+            self.work().await;
+            Some(self.intent(ride).await).filter(|intent| fits(&intent.state))
+        })
+        .await
+    }
+
+    pub async fn intent(&self, ride: &Ride) -> Intent {
+        self.store
+            .of_trip(ride.trip)
+            .await
+            .unwrap()
+            .expect("the trip has an intent")
+    }
+
+    /// Account → (posted, pending), with the ride's people by role.
+    pub async fn balances(&self, ride: &Ride) -> BTreeMap<String, (i64, i64)> {
+        let (rider, driver) = (ride.rider.name(), ride.driver.name());
+        let name = |account: String| account.replace(&rider, "rider").replace(&driver, "driver");
+        let balances = self.store.balances().await.unwrap();
+        balances
+            .iter()
+            .map(|b| {
+                (
+                    name(b.account.to_string()),
+                    (b.posted.minor, b.pending.minor),
+                )
+            })
+            .collect()
+    }
+
+    /// What the outbox tells of a trip: kind and event, in order.
+    pub async fn told(&self, ride: &Ride) -> Vec<(String, PaymentEvent)> {
+        let rows: Vec<(String, Vec<u8>)> =
+            sqlx::query_as("SELECT kind, payload FROM outbox WHERE key = $1 ORDER BY seq")
+                .bind(ride.trip.to_string())
+                .fetch_all(self.pg.pool())
+                .await
+                .unwrap();
+        let short = |kind: String| kind.trim_start_matches("hexcab.payment.v1.").to_owned();
+        rows.into_iter()
+            .map(|(kind, body)| (short(kind), PaymentEvent::decode(&*body).unwrap()))
+            .collect()
+    }
+
+    pub async fn told_kinds(&self, ride: &Ride) -> Vec<String> {
+        self.told(ride)
+            .await
+            .into_iter()
+            .map(|(kind, _)| kind)
+            .collect()
+    }
+
+    /// Lets every lease run out.
+    pub async fn expire_leases(&self) {
+        sqlx::query(
+            "UPDATE work SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL",
+        )
+        .execute(self.pg.pool())
+        .await
+        .unwrap();
+    }
+
+    /// Steps that are not finished.
+    pub async fn outstanding(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM work WHERE finished_at IS NULL")
+            .fetch_one(self.pg.pool())
+            .await
+            .unwrap()
+    }
+}

@@ -1,0 +1,259 @@
+-- Trips, what happened to them, and the answers that were given: the second guard of the invariants I1 to I9.
+-- Every guard has a name; the service maps the names that a race may hit to refusals (src/store/guards.rs).
+
+CREATE TABLE trips (
+    id                   uuid        NOT NULL CONSTRAINT trips_pkey PRIMARY KEY,
+    version              bigint      NOT NULL,
+    epoch                integer     NOT NULL,
+    state                text        NOT NULL,
+    last_event           text        NOT NULL,
+    -- What was ordered; never changes.
+    rider                uuid        NOT NULL,
+    city                 text        NOT NULL,
+    product              text        NOT NULL,
+    pickup_lat_e7        integer     NOT NULL,
+    pickup_lon_e7        integer     NOT NULL,
+    dropoff_lat_e7       integer     NOT NULL,
+    dropoff_lon_e7       integer     NOT NULL,
+    quote                uuid        NOT NULL,
+    currency             text        NOT NULL,
+    fare_minor           bigint      NOT NULL,
+    driver_pay_minor     bigint      NOT NULL,
+    tax_minor            bigint      NOT NULL,
+    cancellation_minor   bigint      NOT NULL,
+    duration_s           integer     NOT NULL,
+    distance_m           integer     NOT NULL,
+    start_code           text        NOT NULL CONSTRAINT trips_start_code_is_four_digits CHECK (start_code ~ '^[0-9]{4}$'),
+    traceparent          text,
+    created_at           timestamptz NOT NULL,
+    -- The search and the open offer.
+    request_expires_at   timestamptz NOT NULL,
+    offer_driver         uuid,
+    offer_expires_at     timestamptz,
+    offer_decision       uuid,
+    offer_eta_s          integer,
+    offer_distance_m     integer,
+    -- Who was asked in vain, by offer: three columns of one list.
+    excluded_drivers     uuid[]      NOT NULL,
+    excluded_epochs      integer[]   NOT NULL,
+    excluded_reasons     text[]      NOT NULL,
+    -- The driver and how far he came.
+    driver               uuid,
+    accepted_epoch       integer,
+    accepted_at          timestamptz,
+    arrived_at           timestamptz,
+    started_at           timestamptz,
+    -- The end.
+    ended_at             timestamptz,
+    charge_minor         bigint,
+    cancelled_by         text        CONSTRAINT trips_cancelled_by_is_known
+                                     CHECK (cancelled_by IN ('RIDER_CHANGED_MIND', 'RIDER_WAITED_TOO_LONG', 'PAYMENT_DECLINED', 'OPERATOR')),
+    cancel_operator      uuid,
+    cancel_note          text,
+    updated_at           timestamptz NOT NULL,
+
+    -- When the sweeper must look at the trip; an acceptance counts for a second after its deadline. It follows from the
+    -- state, so that no trip can be without one (I9). (By way of UTC, since timestamptz arithmetic is not immutable.)
+    due_at               timestamptz GENERATED ALWAYS AS (
+        CASE state
+            WHEN 'REQUESTED' THEN request_expires_at
+            WHEN 'OFFERED' THEN (offer_expires_at AT TIME ZONE 'UTC' + interval '1 second') AT TIME ZONE 'UTC'
+        END) STORED,
+    -- The driver who is asked or has accepted, while the trip is alive.
+    engaged_driver       uuid        GENERATED ALWAYS AS (
+        CASE WHEN state = 'OFFERED' THEN offer_driver
+             WHEN state IN ('EN_ROUTE', 'ARRIVED', 'IN_PROGRESS') THEN driver
+        END) STORED,
+
+    CONSTRAINT trips_state_is_known CHECK (state IN
+        ('REQUESTED', 'OFFERED', 'EN_ROUTE', 'ARRIVED', 'IN_PROGRESS', 'COMPLETED', 'CANCELLED', 'EXPIRED')),
+    CONSTRAINT trips_version_is_positive CHECK (version >= 1),
+    CONSTRAINT trips_money_is_not_negative CHECK
+        (fare_minor >= 0 AND driver_pay_minor >= 0 AND tax_minor >= 0 AND cancellation_minor >= 0 AND charge_minor >= 0),
+    CONSTRAINT trips_offer_iff_offered CHECK
+        ((state = 'OFFERED') = (offer_driver IS NOT NULL) AND num_nulls(offer_driver, offer_expires_at, offer_eta_s, offer_distance_m) IN (0, 4)),
+    CONSTRAINT trips_driver_once_accepted CHECK (
+        num_nulls(driver, accepted_epoch, accepted_at) IN (0, 3)
+        AND CASE state WHEN 'CANCELLED' THEN true ELSE (driver IS NOT NULL) = (state IN ('EN_ROUTE', 'ARRIVED', 'IN_PROGRESS', 'COMPLETED')) END),
+    CONSTRAINT trips_arrived_once_there CHECK
+        (CASE state WHEN 'CANCELLED' THEN true ELSE (arrived_at IS NOT NULL) = (state IN ('ARRIVED', 'IN_PROGRESS', 'COMPLETED')) END),
+    CONSTRAINT trips_started_once_in_the_car CHECK
+        (CASE state WHEN 'CANCELLED' THEN true ELSE (started_at IS NOT NULL) = (state IN ('IN_PROGRESS', 'COMPLETED')) END),
+    CONSTRAINT trips_ended_iff_terminal CHECK
+        ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'CANCELLED', 'EXPIRED')) AND num_nulls(ended_at, charge_minor) IN (0, 2)),
+    CONSTRAINT trips_cancelled_by_someone CHECK
+        ((state = 'CANCELLED') = (cancelled_by IS NOT NULL)
+         AND (cancelled_by IS NOT DISTINCT FROM 'OPERATOR') = (cancel_operator IS NOT NULL)
+         AND num_nulls(cancel_operator, cancel_note) IN (0, 2)),
+    CONSTRAINT trips_exclusions_are_one_list CHECK
+        (cardinality(excluded_drivers) = cardinality(excluded_epochs) AND cardinality(excluded_drivers) = cardinality(excluded_reasons)),
+    -- I8
+    CONSTRAINT trips_no_offer_to_excluded CHECK (offer_driver IS NULL OR offer_driver <> ALL (excluded_drivers))
+) WITH (fillfactor = 80);
+
+-- A quote is used once. (Before the rider's index, so that a quote sent twice is told as such.)
+CREATE UNIQUE INDEX trips_quote_once ON trips (quote);
+-- I1: one trip at a time for a rider …
+CREATE UNIQUE INDEX trips_one_alive_per_rider ON trips (rider) WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'EXPIRED');
+-- … and one engagement for a driver: who is asked or drives is not asked again. Stricter than "one offer and one trip";
+-- a policy that chains rides would part the two.
+CREATE UNIQUE INDEX trips_one_engagement_per_driver ON trips (engaged_driver) WHERE engaged_driver IS NOT NULL;
+-- The sweeper's list.
+CREATE INDEX trips_due ON trips (due_at) WHERE due_at IS NOT NULL;
+-- ListTrips, newest first.
+CREATE INDEX trips_newest ON trips (created_at DESC, id DESC);
+CREATE INDEX trips_by_city ON trips (city, state, created_at DESC, id DESC);
+CREATE INDEX trips_by_rider ON trips (rider, created_at DESC, id DESC);
+CREATE INDEX trips_by_driver ON trips (driver, created_at DESC, id DESC) WHERE driver IS NOT NULL;
+
+-- What happened, numbered 1..n (I2). payload is a hexcab.trip.v1.TripEvent.
+CREATE TABLE trip_events (
+    trip        uuid        NOT NULL CONSTRAINT trip_events_of_a_trip REFERENCES trips DEFERRABLE INITIALLY DEFERRED,
+    version     bigint      NOT NULL CONSTRAINT trip_events_version_is_positive CHECK (version >= 1),
+    kind        text        NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    -- The outbox row that told the world.
+    event       uuid        NOT NULL,
+    payload     bytea       NOT NULL,
+    CONSTRAINT trip_events_pkey PRIMARY KEY (trip, version)
+);
+
+-- The table of states and events, once more (DESIGN section 4). Nothing leads out of a terminal state (I3).
+CREATE TABLE trip_transitions (
+    from_state text NOT NULL,
+    event      text NOT NULL,
+    to_state   text NOT NULL,
+    CONSTRAINT trip_transitions_pkey PRIMARY KEY (from_state, event)
+);
+INSERT INTO trip_transitions VALUES
+    ('', 'TripRequested', 'REQUESTED'),
+    ('REQUESTED', 'OfferMade', 'OFFERED'),
+    ('REQUESTED', 'TripExpired', 'EXPIRED'),
+    ('REQUESTED', 'TripCancelled', 'CANCELLED'),
+    ('OFFERED', 'OfferAccepted', 'EN_ROUTE'),
+    ('OFFERED', 'OfferDeclined', 'REQUESTED'),
+    ('OFFERED', 'OfferExpired', 'REQUESTED'),
+    ('OFFERED', 'TripCancelled', 'CANCELLED'),
+    ('EN_ROUTE', 'DriverArrived', 'ARRIVED'),
+    ('EN_ROUTE', 'TripReleased', 'REQUESTED'),
+    ('EN_ROUTE', 'TripCancelled', 'CANCELLED'),
+    ('ARRIVED', 'TripStarted', 'IN_PROGRESS'),
+    ('ARRIVED', 'TripReleased', 'REQUESTED'),
+    ('ARRIVED', 'TripCancelled', 'CANCELLED'),
+    ('IN_PROGRESS', 'TripCompleted', 'COMPLETED'),
+    ('IN_PROGRESS', 'TripCancelled', 'CANCELLED');
+
+-- What was asked under which id, and what was answered (I6). Exactly one of trip and refusal, once the transaction ends.
+CREATE TABLE requests (
+    request_id uuid        NOT NULL CONSTRAINT requests_pkey PRIMARY KEY,
+    body_hash  bytea       NOT NULL,
+    asked_at   timestamptz NOT NULL,
+    trip       bytea,
+    refusal    text,
+    CONSTRAINT requests_body_hash_is_sha256 CHECK (length(body_hash) = 32),
+    CONSTRAINT requests_one_answer CHECK (num_nonnulls(trip, refusal) <= 1)
+);
+
+CREATE FUNCTION refuse(guard text, said text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', said USING ERRCODE = 'check_violation', CONSTRAINT = guard;
+END $$;
+
+-- A new trip is REQUESTED, at version 1.
+CREATE FUNCTION guard_trip_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.version <> 1 OR NEW.epoch <> 0 OR cardinality(NEW.excluded_drivers) <> 0 THEN
+        PERFORM refuse('trips_version_steps_by_one', 'a new trip has version 1 and no offers');
+    END IF;
+    IF NOT EXISTS (SELECT FROM trip_transitions WHERE from_state = '' AND event = NEW.last_event AND to_state = NEW.state) THEN
+        PERFORM refuse('trips_transition_is_known', format('no trip begins %s by %s', NEW.state, NEW.last_event));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER guard_insert BEFORE INSERT ON trips FOR EACH ROW EXECUTE FUNCTION guard_trip_insert();
+
+-- A trip changes by one known transition at a time.
+CREATE FUNCTION guard_trip_update() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    asked_in_vain uuid := CASE NEW.last_event WHEN 'TripReleased' THEN OLD.driver
+                                              WHEN 'OfferDeclined' THEN OLD.offer_driver
+                                              WHEN 'OfferExpired' THEN OLD.offer_driver END;
+BEGIN
+    -- I2
+    IF NEW.version <> OLD.version + 1 THEN
+        PERFORM refuse('trips_version_steps_by_one', format('version %s after %s', NEW.version, OLD.version));
+    END IF;
+    -- I3
+    IF NOT EXISTS (SELECT FROM trip_transitions
+                   WHERE from_state = OLD.state AND event = NEW.last_event AND to_state = NEW.state) THEN
+        PERFORM refuse('trips_transition_is_known', format('%s does not become %s by %s', OLD.state, NEW.state, NEW.last_event));
+    END IF;
+    IF (NEW.id, NEW.rider, NEW.city, NEW.product, NEW.pickup_lat_e7, NEW.pickup_lon_e7, NEW.dropoff_lat_e7,
+        NEW.dropoff_lon_e7, NEW.quote, NEW.currency, NEW.fare_minor, NEW.driver_pay_minor, NEW.tax_minor,
+        NEW.cancellation_minor, NEW.duration_s, NEW.distance_m, NEW.start_code, NEW.traceparent, NEW.created_at)
+       IS DISTINCT FROM
+       (OLD.id, OLD.rider, OLD.city, OLD.product, OLD.pickup_lat_e7, OLD.pickup_lon_e7, OLD.dropoff_lat_e7,
+        OLD.dropoff_lon_e7, OLD.quote, OLD.currency, OLD.fare_minor, OLD.driver_pay_minor, OLD.tax_minor,
+        OLD.cancellation_minor, OLD.duration_s, OLD.distance_m, OLD.start_code, OLD.traceparent, OLD.created_at) THEN
+        PERFORM refuse('trips_order_is_fixed', 'what was ordered does not change');
+    END IF;
+    IF NEW.epoch <> OLD.epoch + (NEW.last_event = 'OfferMade')::integer THEN
+        PERFORM refuse('trips_epoch_counts_offers', format('epoch %s after %s by %s', NEW.epoch, OLD.epoch, NEW.last_event));
+    END IF;
+    -- I4
+    IF NEW.last_event = 'OfferAccepted' AND (NEW.driver <> OLD.offer_driver OR NEW.accepted_epoch <> OLD.epoch) THEN
+        PERFORM refuse('trips_acceptance_of_the_open_offer', format('offer %s is not the open one', NEW.accepted_epoch));
+    END IF;
+    IF NEW.last_event = 'OfferAccepted' AND NEW.accepted_at > OLD.offer_expires_at + interval '1 second' THEN
+        PERFORM refuse('trips_acceptance_in_time', 'the deadline has passed');
+    END IF;
+    -- The driver stays the one who accepted.
+    IF NEW.driver IS DISTINCT FROM OLD.driver AND NEW.last_event NOT IN ('OfferAccepted', 'TripReleased') THEN
+        PERFORM refuse('trips_driver_is_who_accepted', 'the driver changed without an acceptance');
+    END IF;
+    -- I8: the list of the excluded only grows, and by him who was asked in vain.
+    IF NEW.excluded_drivers <> (CASE WHEN asked_in_vain IS NULL THEN OLD.excluded_drivers
+                                     ELSE OLD.excluded_drivers || asked_in_vain END) THEN
+        PERFORM refuse('trips_asked_in_vain_is_excluded', 'who was asked in vain is excluded, and nobody else');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER guard_update BEFORE UPDATE ON trips FOR EACH ROW EXECUTE FUNCTION guard_trip_update();
+
+-- Trips and their events are kept.
+CREATE FUNCTION guard_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM refuse(TG_TABLE_NAME || '_are_kept', format('%s of %s', TG_OP, TG_TABLE_NAME));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER guard_delete BEFORE DELETE ON trips FOR EACH ROW EXECUTE FUNCTION guard_kept();
+CREATE TRIGGER guard_kept BEFORE UPDATE OR DELETE ON trip_events FOR EACH ROW EXECUTE FUNCTION guard_kept();
+
+-- I2, I7, at COMMIT: the change, its event and its outbox row are there together.
+CREATE FUNCTION guard_trip_told() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    told uuid;
+BEGIN
+    SELECT event INTO told FROM trip_events
+    WHERE trip = NEW.id AND version = NEW.version AND kind = NEW.last_event;
+    IF told IS NULL THEN
+        PERFORM refuse('trips_version_has_its_event', format('trip %s has no event %s', NEW.id, NEW.version));
+    END IF;
+    IF NOT EXISTS (SELECT FROM outbox WHERE event_id = told AND tx_id = pg_current_xact_id() AND subject = 'trips/' || NEW.id) THEN
+        PERFORM refuse('trips_change_is_in_the_outbox', format('event %s of trip %s is not in the outbox', NEW.version, NEW.id));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER guard_told AFTER INSERT OR UPDATE ON trips
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION guard_trip_told();
+
+-- I2, at COMMIT: no event without its change, none before its time.
+CREATE FUNCTION guard_event_happened() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM trips WHERE id = NEW.trip AND version = NEW.version AND last_event = NEW.kind) THEN
+        PERFORM refuse('trip_events_happened', format('trip %s is not at version %s by %s', NEW.trip, NEW.version, NEW.kind));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER guard_happened AFTER INSERT ON trip_events
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION guard_event_happened();

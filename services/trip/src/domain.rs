@@ -1,0 +1,66 @@
+//! The life of one trip, pure: no SQL, Kafka, protobuf, tokio, clock or chance; `now` and new ids are arguments.
+//!
+//! - [`trip`] the trip, its states with the data each has, and how an event changes it ([`Trip::apply`])
+//! - [`command`] what may be asked of a trip, [`event`] what happened to it
+//! - [`decide`](mod@decide) which command does what in which state: the one table of states and commands
+//! - `offer`, `ride`, `cancellation`, `search` one rule each; [`refusal`] the catalogue of reasons
+
+pub mod command;
+pub mod decide;
+pub mod event;
+pub mod refusal;
+pub mod trip;
+
+mod cancellation;
+mod offer;
+mod ride;
+mod search;
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use hexcab_types::{CityId, ProductId};
+
+pub use command::{Canceller, Command, OfferRef, OfferTo, RiderReason};
+pub use decide::decide;
+pub use event::Event;
+pub use refusal::{Refusal, RefusalKind};
+pub use search::{NewTrip, request};
+pub use trip::{
+    Acceptance, Arrival, Cancellation, CancelledBy, Exclusion, ExclusionReason, Offer, Order, Progress, Ride,
+    StartCode, State, Trip,
+};
+
+/// How long after its deadline an acceptance still counts, by the city's clock: a driver who pressed in time must not
+/// lose to the network. Postgres knows the same second (`trips_acceptance_in_time`).
+pub const ACCEPTANCE_GRACE: TimeDelta = TimeDelta::seconds(1);
+
+/// The city's figures that the rules need.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// How long a driver may think about an offer.
+    pub offer_ttl: TimeDelta,
+    /// How long a driver is looked for before the rider is told that there is none.
+    pub request_ttl: TimeDelta,
+    /// How near the pickup a driver must be to have arrived, metres.
+    pub pickup_geofence_m: f64,
+    /// How long after the acceptance a rider may cancel for nothing.
+    pub free_cancellation: TimeDelta,
+}
+
+/// The rules of every product of every city that is served.
+#[derive(Debug, Clone, Default)]
+pub struct RuleBook(BTreeMap<(CityId, ProductId), Rules>);
+
+impl RuleBook {
+    /// The rules of a product, or none when it is not served.
+    pub fn of(&self, city: &CityId, product: &ProductId) -> Option<&Rules> {
+        self.0.get(&(city.clone(), product.clone()))
+    }
+}
+
+impl FromIterator<(CityId, ProductId, Rules)> for RuleBook {
+    fn from_iter<I: IntoIterator<Item = (CityId, ProductId, Rules)>>(rules: I) -> Self {
+        Self(rules.into_iter().map(|(city, product, rules)| ((city, product), rules)).collect())
+    }
+}

@@ -1,0 +1,103 @@
+//! What may be asked of a trip that exists. (The request that makes one is [`super::request`].)
+
+use hexcab_types::{DecisionId, DriverId, OperatorId, Point, RiderId};
+
+use super::StartCode;
+
+/// One order to one trip. Who gives it is part of it: whether he may is decided with the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Dispatch asks one driver.
+    Offer(OfferTo),
+    /// The driver takes it.
+    Accept(OfferRef),
+    /// The driver refuses.
+    Decline(OfferRef),
+    /// The deadline of this offer passed.
+    ExpireOffer {
+        /// Number of the offer.
+        epoch: i32,
+    },
+    /// The search took too long.
+    ExpireRequest,
+    /// The driver is at the pickup.
+    Arrive {
+        /// Who says so.
+        driver: DriverId,
+        /// Where he is.
+        position: Point,
+    },
+    /// The rider is in the car and told his code.
+    Start {
+        /// Who says so.
+        driver: DriverId,
+        /// What he was told.
+        code: StartCode,
+    },
+    /// The rider is there.
+    Complete {
+        /// Who says so.
+        driver: DriverId,
+    },
+    /// Called off before the start.
+    Cancel(Canceller),
+    /// The driver gives it back before the start.
+    Release {
+        /// Who.
+        driver: DriverId,
+    },
+    /// An operator ends it.
+    ForceEnd {
+        /// Who.
+        operator: OperatorId,
+        /// Why, for the record.
+        note: String,
+    },
+}
+
+/// Whom dispatch wants to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferTo {
+    /// Who is asked.
+    pub driver: DriverId,
+    /// The version that dispatch saw, when it insists on it.
+    pub version: Option<i64>,
+    /// The decision behind it.
+    pub decision: Option<DecisionId>,
+    /// Road ETA to the pickup, seconds.
+    pub pickup_eta_s: i32,
+    /// Great-circle distance to the pickup, metres.
+    pub pickup_distance_m: i32,
+}
+
+/// An offer as its driver knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferRef {
+    /// Who answers.
+    pub driver: DriverId,
+    /// Which offer.
+    pub epoch: i32,
+}
+
+/// Who calls a trip off, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Canceller {
+    /// Its rider.
+    Rider {
+        /// Who says he is.
+        rider: RiderId,
+        /// Why.
+        reason: RiderReason,
+    },
+    /// Payment: the processor refused the hold.
+    PaymentDeclined,
+}
+
+/// Why a rider calls a trip off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RiderReason {
+    /// He no longer wants the ride.
+    ChangedMind,
+    /// He would not wait longer.
+    WaitedTooLong,
+}

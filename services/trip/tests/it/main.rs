@@ -1,0 +1,15 @@
+//! The trip service from the inside and from the outside; one binary.
+//!
+//! - `table`, `walks`: the domain alone: every state and command, and random sequences against the invariants
+//! - `keeping`, `races`, `guards`: the store on real Postgres, alone, at once, and by raw SQL that goes round the code
+//! - `deadlines`, `api`, `telling`: the sweeper, every RPC, events out and in
+
+mod api;
+mod deadlines;
+mod fixture;
+mod guards;
+mod keeping;
+mod races;
+mod table;
+mod telling;
+mod walks;
