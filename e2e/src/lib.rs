@@ -1,1 +1,84 @@
-//! stub
+//! What the scenarios speak with: a running city, its riders and drivers through the public API, a collector of spans.
+//!
+//! Does not: reach into a service. What a scenario sees is what an app or an operator could see.
+
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "in a test a panic is the message"
+)]
+
+mod api;
+mod city;
+mod driver;
+mod rider;
+pub mod spans;
+
+use std::{future::Future, time::Duration};
+
+pub use api::{Answer, Api};
+pub use city::{City, SERVICES};
+pub use driver::Driver;
+pub use rider::Rider;
+
+/// How long [`eventually`] waits. Long enough for a service to die, be started again and join its consumer group.
+pub const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Looks every 20 ms until the fact is there; panics with `what` when it does not come.
+pub async fn eventually<T, F, Fut>(what: &str, mut look: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < until,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A place, degrees.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// Latitude.
+    pub lat: f64,
+    /// Longitude.
+    pub lon: f64,
+}
+
+impl Place {
+    /// As the API writes it.
+    pub fn json(self) -> serde_json::Value {
+        serde_json::json!({"lat": self.lat, "lon": self.lon})
+    }
+
+    /// A place this far to the north, metres.
+    pub fn north(self, metres: f64) -> Self {
+        Self {
+            lat: self.lat + metres / 111_195.0,
+            ..self
+        }
+    }
+}
+
+/// Civic Center: where most scenarios begin.
+pub const CIVIC_CENTER: Place = Place {
+    lat: 37.7793,
+    lon: -122.4193,
+};
+/// The Ferry Building: where most rides go.
+pub const FERRY_BUILDING: Place = Place {
+    lat: 37.7950,
+    lon: -122.3950,
+};
+/// Visitacion Valley, ten kilometres from everything else: no driver is ever near.
+pub const FAR_SOUTH: Place = Place {
+    lat: 37.7130,
+    lon: -122.4080,
+};

@@ -40,7 +40,9 @@ where
         .collect();
     let config: C = read(flags.get_one::<PathBuf>("config"), &environment(), &sets)?;
     if flags.get_flag("print-config") {
-        println!("{}", serde_json::to_string_pretty(&config)?);
+        use std::io::Write as _;
+        // A reader that has seen enough, such as head, is no error.
+        let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&config)?);
         return Ok(None);
     }
     if flags.get_flag("healthcheck") {
@@ -123,10 +125,8 @@ where
     let mut given: Value = layers.extract().map_err(|error| anyhow!("{error}"))?;
     read_secret_files(&mut given, &known, "")?;
     refuse_unknown(&given, &known, "")?;
-    Figment::from(Serialized::defaults(C::default()))
-        .merge(Serialized::defaults(given))
-        .extract()
-        .map_err(|error| anyhow!("configuration: {error}"))
+    // Keys that nobody gave come from `#[serde(default)]`, not from a printed default: printing masks secrets.
+    Figment::from(Serialized::defaults(given)).extract().map_err(|error| anyhow!("configuration: {error}"))
 }
 
 /// A value as TOML would read it, or text.
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
     use crate::{ClockConfig, Secret, ServerConfig};
 
-    #[derive(Debug, Default, Serialize, Deserialize)]
+    #[derive(Debug, Serialize, Deserialize)]
     #[serde(default, deny_unknown_fields)]
     struct Config {
         server: ServerConfig,
@@ -273,6 +273,23 @@ mod tests {
         cities: Vec<String>,
         password: Secret,
         limit: u32,
+    }
+
+    impl Default for Config {
+        fn default() -> Self {
+            Self {
+                server: ServerConfig::default(),
+                clock: ClockConfig::default(),
+                cities: Vec::new(),
+                password: Secret::new("changeme"),
+                limit: 0,
+            }
+        }
+    }
+
+    #[test]
+    fn a_default_secret_is_not_its_mask() {
+        assert_eq!(read::<Config>(None, &[], &[]).unwrap().password.expose(), "changeme");
     }
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

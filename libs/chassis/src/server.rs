@@ -80,6 +80,7 @@ impl GrpcServer {
     }
 
     /// Adds a gRPC service, with its own health status.
+    #[expect(clippy::should_implement_trait, reason = "adds a service, as tonic's builder does; nobody sums servers")]
     pub fn add<S>(mut self, service: S) -> Self
     where
         S: Service<

@@ -1,6 +1,13 @@
 //! The commands, a file each. A command prints its result to stdout, its progress to stderr, and says how it ended.
 
+pub mod city;
+pub mod doctor;
+pub mod events;
+pub mod ride;
+pub mod status;
+pub mod token;
 pub mod up;
+pub mod verify;
 
 use std::process::ExitCode;
 
@@ -20,6 +27,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let stop = stop_signal();
     match cli.command {
         Command::Up(arguments) => up::run(arguments, stop).await,
+        Command::City(arguments) => city::run(arguments, stop).await,
+        Command::Ride(arguments) => ride::run(arguments, stop).await,
+        Command::Verify(arguments) => verify::run(arguments).await,
+        Command::Status(arguments) => status::run(arguments).await,
+        Command::Token(arguments) => token::run(arguments).await,
+        Command::Events(arguments) => events::run(arguments, stop).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
     }
 }
 

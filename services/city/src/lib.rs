@@ -3,7 +3,7 @@
 //!
 //! - [`cli`] what can be said on the command line; [`command`] a command a file
 //! - [`stack`] the city: Postgres, broker, spans, sign-in, every service as its own process
-//! - [`tally`] which rides are one connected trace
+//! - [`tally`] the spans that were seen; [`rides`] which rides are one connected trace
 //! - [`verify`] the invariants, recomputed from the rows of the live databases
 //! - [`funnel`] what became of the requests; [`report`] the same as JSON
 //! - [`say`] what a person at the terminal is told
@@ -14,6 +14,10 @@
 
 pub mod cli;
 pub mod command;
+pub mod funnel;
+pub mod report;
+pub mod rides;
 pub mod say;
 pub mod stack;
 pub mod tally;
+pub mod verify;

@@ -138,6 +138,11 @@ impl Stack {
         self.0.receiver.tally()
     }
 
+    /// How often each service was started again.
+    pub fn restarts(&self) -> BTreeMap<String, u32> {
+        self.0.children.iter().map(|(service, (child, _))| (service.name().to_owned(), child.life().restarts)).collect()
+    }
+
     /// Stops everything, the door first and Postgres last.
     pub async fn stop(self) {
         say::title("hexcab: stopping the city");

@@ -186,3 +186,6 @@ pub async fn settled(
 pub fn violations(outcomes: &[Outcome]) -> usize {
     outcomes.iter().map(|outcome| outcome.violations).sum()
 }
+
+#[cfg(test)]
+mod tests;

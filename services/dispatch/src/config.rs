@@ -72,6 +72,9 @@ impl Default for Config {
 
 impl Default for Peers {
     fn default() -> Self {
-        Self { trip: "http://127.0.0.1:7001".to_owned(), location: "http://127.0.0.1:7003".to_owned() }
+        Self {
+            trip: "http://127.0.0.1:7001".to_owned(),
+            location: "http://127.0.0.1:7003".to_owned(),
+        }
     }
 }

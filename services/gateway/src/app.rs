@@ -5,9 +5,12 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
 use hexcab_bus::{Consumer, topic};
 use hexcab_chassis::{BoundServer, Clock, GrpcServer, Readiness, Tasks, token::Verifier};
-use hexcab_proto::{gateway::v1::driver_app_service_server::DriverAppServiceServer, location::v1::RejectedPing};
+use hexcab_proto::{
+    gateway::v1::driver_app_service_server::DriverAppServiceServer, location::v1::RejectedPing,
+};
 use hexcab_types::DriverId;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
@@ -44,8 +47,9 @@ impl App {
     /// # Errors
     /// When the key or an endpoint cannot be read, or an address is taken.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
-        let verifier = Verifier::from_pem(config.auth.public_key.expose())
-            .context("auth.public_key (or auth.public_key_file) must be an Ed25519 public key in PEM")?;
+        let verifier = Verifier::from_pem(config.auth.public_key.expose()).context(
+            "auth.public_key (or auth.public_key_file) must be an Ed25519 public key in PEM",
+        )?;
         let (readiness, tasks) = (Readiness::new(), Tasks::new());
         let kafka = readiness.component("kafka");
         let gateway = Arc::new(Gateway {
@@ -70,11 +74,24 @@ impl App {
             .await
             .with_context(|| format!("http.listen {}", config.http.listen))?;
         let http_addr = listener.local_addr()?;
-        let server = GrpcServer::new("gateway", &config.server, readiness, hexcab_proto::FILE_DESCRIPTOR_SET)
-            .add(DriverAppServiceServer::new(DriverApp(gateway.clone())))
-            .bind()
-            .await?;
-        Ok(Self { gateway, server, listener, http_addr, consumer, missed, tasks })
+        let server = GrpcServer::new(
+            "gateway",
+            &config.server,
+            readiness,
+            hexcab_proto::FILE_DESCRIPTOR_SET,
+        )
+        .add(DriverAppServiceServer::new(DriverApp(gateway.clone())))
+        .bind()
+        .await?;
+        Ok(Self {
+            gateway,
+            server,
+            listener,
+            http_addr,
+            consumer,
+            missed,
+            tasks,
+        })
     }
 
     /// Where driver apps call by gRPC.
@@ -95,15 +112,33 @@ impl App {
         let (gateway, tasks) = (self.gateway, self.tasks);
         let shutdown = tasks.shutdown();
         tracing::info!(addr = %self.http_addr, "serving HTTP");
-        tasks.spawn("http", serve_http(self.listener, gateway.clone(), shutdown.clone()));
-        tasks.spawn("sessions", close_sessions(gateway.clone(), shutdown.clone()));
+        tasks.spawn(
+            "http",
+            serve_http(self.listener, gateway.clone(), shutdown.clone()),
+        );
+        tasks.spawn(
+            "sessions",
+            close_sessions(gateway.clone(), shutdown.clone()),
+        );
         tasks.spawn("trip-events", self.consumer.run(shutdown.clone()));
-        tasks.spawn("snapshots", gateway.clone().show_again(self.missed, shutdown.clone()));
-        tasks.spawn("positions", gateway.clone().tell_positions(shutdown.clone()));
-        tasks.spawn("rate-limits", keep_limits_small(gateway.clone(), shutdown.clone()));
+        tasks.spawn(
+            "snapshots",
+            gateway.clone().show_again(self.missed, shutdown.clone()),
+        );
+        tasks.spawn(
+            "positions",
+            gateway.clone().tell_positions(shutdown.clone()),
+        );
+        tasks.spawn(
+            "rate-limits",
+            keep_limits_small(gateway.clone(), shutdown.clone()),
+        );
         for lane in gateway.pings.all() {
             let location = gateway.peers.ping_streams();
-            tasks.spawn("pings", lane.carry(location, refused_pings(gateway.clone()), shutdown.clone()));
+            tasks.spawn(
+                "pings",
+                lane.carry(location, refused_pings(gateway.clone()), shutdown.clone()),
+            );
         }
         hexcab_chassis::serve(self.server, tasks, signal).await
     }
@@ -115,7 +150,15 @@ async fn serve_http(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let drained = shutdown.cancelled_owned();
-    axum::serve(listener, http::router(gateway)).with_graceful_shutdown(drained).await.context("serve HTTP")
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    axum::serve(listener, http::router(gateway))
+        .with_graceful_shutdown(drained)
+        .await
+        .context("serve HTTP")
 }
 
 async fn close_sessions(gateway: Arc<Gateway>, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -124,14 +167,20 @@ async fn close_sessions(gateway: Arc<Gateway>, shutdown: CancellationToken) -> a
     Ok(())
 }
 
-async fn keep_limits_small(gateway: Arc<Gateway>, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn keep_limits_small(
+    gateway: Arc<Gateway>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     gateway.limits.keep_small(shutdown).await
 }
 
 /// A ping that location refused is said to all sessions of its driver.
 fn refused_pings(gateway: Arc<Gateway>) -> impl Fn(DriverId, RejectedPing) + Send + Sync {
     move |driver, refused| {
-        let error = ErrorView { reason: refused.reason, detail: refused.detail };
+        let error = ErrorView {
+            reason: refused.reason,
+            detail: refused.detail,
+        };
         for session in gateway.drivers.of(driver) {
             session.tell(DriverMessage::Error(error.clone()));
         }

@@ -78,7 +78,11 @@ impl fmt::Display for User {
 }
 
 fn wrong_role(wanted: &str) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "WRONG_ROLE", format!("this is for a {wanted}'s token"))
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "WRONG_ROLE",
+        format!("this is for a {wanted}'s token"),
+    )
 }
 
 /// The user of a bearer token.
@@ -87,10 +91,15 @@ fn wrong_role(wanted: &str) -> Problem {
 /// 401 TOKEN_MISSING, TOKEN_EXPIRED or TOKEN_INVALID.
 pub fn user(verifier: &Verifier, token: Option<&str>) -> Result<User, Problem> {
     let token = token.ok_or_else(|| {
-        Problem::unauthenticated("TOKEN_MISSING", "send a user token as `Authorization: Bearer <token>`")
+        Problem::unauthenticated(
+            "TOKEN_MISSING",
+            "send a user token as `Authorization: Bearer <token>`",
+        )
     })?;
     let claims = verifier.verify_user(token).map_err(|error| match error {
-        TokenError::Expired => Problem::unauthenticated("TOKEN_EXPIRED", "the token has expired; sign in again"),
+        TokenError::Expired => {
+            Problem::unauthenticated("TOKEN_EXPIRED", "the token has expired; sign in again")
+        }
         TokenError::Invalid(_) | TokenError::Key(_) => invalid(),
     })?;
     User::from_name(&claims.sub).ok_or_else(invalid)
@@ -108,7 +117,9 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The token in `?access_token=`, for WebSockets: browsers cannot set headers there.
 pub fn access_token(uri: &Uri) -> Option<&str> {
-    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("access_token="))
+    uri.query()?
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("access_token="))
 }
 
 #[cfg(test)]
@@ -118,9 +129,20 @@ mod tests {
     #[test]
     fn a_name_of_another_kind_is_no_user() {
         let id = "7f1f3a52-6f3e-4f43-8e3a-1a2b3c4d5e6f";
-        assert!(matches!(User::from_name(&format!("riders/{id}")), Some(User::Rider(_))));
-        assert!(matches!(User::from_name(&format!("operators/{id}")), Some(User::Operator(_))));
-        for bad in [format!("trips/{id}"), id.to_owned(), "riders/".to_owned(), "riders/7".to_owned()] {
+        assert!(matches!(
+            User::from_name(&format!("riders/{id}")),
+            Some(User::Rider(_))
+        ));
+        assert!(matches!(
+            User::from_name(&format!("operators/{id}")),
+            Some(User::Operator(_))
+        ));
+        for bad in [
+            format!("trips/{id}"),
+            id.to_owned(),
+            "riders/".to_owned(),
+            "riders/7".to_owned(),
+        ] {
             assert_eq!(User::from_name(&bad), None, "{bad}");
         }
     }

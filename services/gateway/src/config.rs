@@ -65,7 +65,10 @@ impl Default for Config {
 impl Config {
     /// How the peers are called.
     pub fn client(&self) -> ClientConfig {
-        ClientConfig { timeout_ms: self.peers_timeout_ms, service_token: self.peers_token.clone() }
+        ClientConfig {
+            timeout_ms: self.peers_timeout_ms,
+            service_token: self.peers_token.clone(),
+        }
     }
 }
 
@@ -114,7 +117,10 @@ pub struct RateConfig {
 
 impl Default for RateConfig {
     fn default() -> Self {
-        Self { per_second: 50, burst: 100 }
+        Self {
+            per_second: 50,
+            burst: 100,
+        }
     }
 }
 
@@ -179,7 +185,13 @@ pub struct PingConfig {
 
 impl Default for PingConfig {
     fn default() -> Self {
-        Self { queue_max: 20_000, batch_max: 1_000, linger_ms: 20, in_flight_max: 8, span_one_in: 100 }
+        Self {
+            queue_max: 20_000,
+            batch_max: 1_000,
+            linger_ms: 20,
+            in_flight_max: 8,
+            span_one_in: 100,
+        }
     }
 }
 

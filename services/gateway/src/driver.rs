@@ -46,8 +46,17 @@ impl DriverSession {
     ) -> Result<(Self, mpsc::Receiver<DriverMessage>), Problem> {
         let lane = gateway.lane(city)?;
         let connected = gateway.drivers.connect(driver);
-        gateway.show_driver(driver, connected.seat.session()).await?;
-        Ok((Self { gateway, seat: connected.seat, lane }, connected.messages))
+        gateway
+            .show_driver(driver, connected.seat.session())
+            .await?;
+        Ok((
+            Self {
+                gateway,
+                seat: connected.seat,
+                lane,
+            },
+            connected.messages,
+        ))
     }
 
     /// Its end.
@@ -90,7 +99,11 @@ impl DriverSession {
         let ride = self.gateway.ride_of(command.trip).await;
         let span = spans::command(command.step.verb(), command.trip, ride.as_deref());
         let request_id = command.request_text();
-        let outcome = self.gateway.carry_out(self.seat.user(), command).instrument(span.clone()).await;
+        let outcome = self
+            .gateway
+            .carry_out(self.seat.user(), command)
+            .instrument(span.clone())
+            .await;
         spans::outcome(&span, outcome.as_ref().err());
         self.answer(request_id, outcome);
     }
@@ -116,8 +129,11 @@ impl Gateway {
     pub fn lane(&self, city: &str) -> Result<Arc<PingLane>, Problem> {
         self.pings.of(city).ok_or_else(|| {
             let known = self.config.cities.join(", ");
-            let mut problem =
-                Problem::new(StatusCode::BAD_REQUEST, "CITY_UNKNOWN", format!("no city {city:?} here; there is {known}"));
+            let mut problem = Problem::new(
+                StatusCode::BAD_REQUEST,
+                "CITY_UNKNOWN",
+                format!("no city {city:?} here; there is {known}"),
+            );
             problem.field = Some("city".to_owned());
             problem
         })
@@ -125,5 +141,9 @@ impl Gateway {
 }
 
 fn too_many() -> Problem {
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_COMMANDS", "wait for the answers to your commands")
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "TOO_MANY_COMMANDS",
+        "wait for the answers to your commands",
+    )
 }

@@ -36,13 +36,18 @@ impl TripEvents {
 
     fn tell_drivers(&self, told: &Concerned<'_>, concerns: impl Fn(DriverId) -> bool) -> usize {
         let drivers = told.drivers.iter().filter(|driver| concerns(**driver));
-        drivers.map(|driver| self.gateway.tell_driver(*driver, told.id, told.trip)).sum()
+        drivers
+            .map(|driver| self.gateway.tell_driver(*driver, told.id, told.trip))
+            .sum()
     }
 
     fn is_anyone_here(&self, told: &Concerned<'_>) -> bool {
         let rider = hexcab_types::RiderId::from_name(&told.trip.rider);
         rider.is_ok_and(|rider| self.gateway.riders.has(rider))
-            || told.drivers.iter().any(|driver| self.gateway.drivers.has(*driver))
+            || told
+                .drivers
+                .iter()
+                .any(|driver| self.gateway.drivers.has(*driver))
     }
 }
 
@@ -60,15 +65,27 @@ struct Concerned<'a> {
 impl Handler for TripEvents {
     async fn handle(&self, event: &Incoming) -> Result<(), Failure> {
         let event: TripEvent = event.decode()?;
-        let id = TripId::from_name(&event.trip).map_err(|error| Failure::Poison(format!("trip: {error}")))?;
-        let trip = event.after.as_ref().ok_or_else(|| Failure::Poison("after is missing".to_owned()))?;
+        let id = TripId::from_name(&event.trip)
+            .map_err(|error| Failure::Poison(format!("trip: {error}")))?;
+        let trip = event
+            .after
+            .as_ref()
+            .ok_or_else(|| Failure::Poison("after is missing".to_owned()))?;
         let known = self.gateway.rides.observe(id, trip);
         let named = named_driver(&event).and_then(|name| DriverId::from_name(name).ok());
         let before = known.as_ref().and_then(|ride| ride.driver);
-        let mut drivers: Vec<DriverId> = [holder(trip), named, before].into_iter().flatten().collect();
+        let mut drivers: Vec<DriverId> = [holder(trip), named, before]
+            .into_iter()
+            .flatten()
+            .collect();
         drivers.sort_unstable();
         drivers.dedup();
-        let told = Concerned { id, trip, drivers, outdated: known.is_some_and(|ride| ride.version > trip.version) };
+        let told = Concerned {
+            id,
+            trip,
+            drivers,
+            outdated: known.is_some_and(|ride| ride.version > trip.version),
+        };
         if self.is_anyone_here(&told) {
             let span = tracing::info_span!("gateway.push", hexcab.trip = %id, hexcab.version = trip.version, hexcab.sessions = tracing::field::Empty);
             let sessions = span.in_scope(|| self.tell(&told));

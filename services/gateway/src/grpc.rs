@@ -10,9 +10,9 @@ use hexcab_proto::{
     common::v1::{LatLng, Money},
     convert::{self, FieldError, parsed},
     gateway::v1::{
-        CommandResult, DriverOffer, DriverPing, DriverTrip, OpenSessionRequest, OpenSessionResponse, SessionError,
-        driver_app_service_server::DriverAppService, open_session_request::Message as Up,
-        open_session_response::Message as Down, trip_action,
+        CommandResult, DriverOffer, DriverPing, DriverTrip, OpenSessionRequest,
+        OpenSessionResponse, SessionError, driver_app_service_server::DriverAppService,
+        open_session_request::Message as Up, open_session_response::Message as Down, trip_action,
     },
     location::v1::DriverStatus,
 };
@@ -52,8 +52,12 @@ impl DriverAppService for DriverApp {
         &self,
         request: Request<Streaming<OpenSessionRequest>>,
     ) -> Result<Response<Self::OpenSessionStream>, Status> {
-        let driver = self.driver(request.metadata()).map_err(|problem| problem.grpc())?;
-        let city = self.city(request.metadata()).map_err(|problem| problem.grpc())?;
+        let driver = self
+            .driver(request.metadata())
+            .map_err(|problem| problem.grpc())?;
+        let city = self
+            .city(request.metadata())
+            .map_err(|problem| problem.grpc())?;
         let opened = DriverSession::open(self.0.clone(), driver, &city).await;
         let (session, messages) = opened.map_err(|problem| problem.grpc())?;
         let (ending, said) = (session.ending(), said(request.into_inner()).boxed());
@@ -75,7 +79,10 @@ impl DriverApp {
     }
 
     fn city(&self, metadata: &MetadataMap) -> Result<String, Problem> {
-        let given = metadata.get(CITY).and_then(|city| city.to_str().ok()).map(str::to_owned);
+        let given = metadata
+            .get(CITY)
+            .and_then(|city| city.to_str().ok())
+            .map(str::to_owned);
         match (given, self.0.config.cities.as_slice()) {
             (Some(city), _) => Ok(city),
             (None, [only]) => Ok(only.clone()),
@@ -108,7 +115,10 @@ fn told(
         };
         match last_word(why) {
             Some(status) => Some((Err(status), None)),
-            None => messages.recv().await.map(|message| (Ok(down(message)), Some((messages, ending)))),
+            None => messages
+                .recv()
+                .await
+                .map(|message| (Ok(down(message)), Some((messages, ending)))),
         }
     })
 }
@@ -118,10 +128,22 @@ fn last_word(why: End) -> Option<Status> {
     let problem = |status, detail: &str| Some(Problem::new(status, why.reason(), detail).grpc());
     match why {
         End::Left => None,
-        End::SlowClient => problem(StatusCode::TOO_MANY_REQUESTS, "messages were not read fast enough"),
-        End::Idle => problem(StatusCode::SERVICE_UNAVAILABLE, "nothing was heard for too long"),
-        End::Replaced => problem(StatusCode::TOO_MANY_REQUESTS, "this driver opened too many sessions"),
-        End::ShuttingDown => problem(StatusCode::SERVICE_UNAVAILABLE, "this gateway stops; open another session"),
+        End::SlowClient => problem(
+            StatusCode::TOO_MANY_REQUESTS,
+            "messages were not read fast enough",
+        ),
+        End::Idle => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "nothing was heard for too long",
+        ),
+        End::Replaced => problem(
+            StatusCode::TOO_MANY_REQUESTS,
+            "this driver opened too many sessions",
+        ),
+        End::ShuttingDown => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this gateway stops; open another session",
+        ),
     }
 }
 
@@ -130,7 +152,11 @@ fn read(request: OpenSessionRequest) -> Said {
         Some(Up::Ping(ping)) => read_ping(ping).map(Said::Ping),
         Some(Up::Answer(answer)) => {
             let epoch = answer.epoch;
-            let step = if answer.accept { Step::Accept { epoch } } else { Step::Decline { epoch } };
+            let step = if answer.accept {
+                Step::Accept { epoch }
+            } else {
+                Step::Decline { epoch }
+            };
             command(&answer.request_id, &answer.trip, Ok(step)).map(Said::Command)
         }
         Some(Up::Action(action)) => {
@@ -143,16 +169,22 @@ fn read(request: OpenSessionRequest) -> Said {
 
 fn command(request: &str, trip: &str, step: Result<Step, Problem>) -> Result<Command, Problem> {
     let trip: TripId = convert::name(trip, "trip")?;
-    Ok(Command { request: parsed(request, "request_id")?, trip, step: step? })
+    Ok(Command {
+        request: parsed(request, "request_id")?,
+        trip,
+        step: step?,
+    })
 }
 
 fn read_step(step: Option<trip_action::Step>) -> Result<Step, Problem> {
     Ok(match step {
-        Some(trip_action::Step::Arrive(at)) => Step::Arrive { position: convert::point(Some(at), "arrive")? },
+        Some(trip_action::Step::Arrive(at)) => Step::Arrive {
+            position: convert::point(Some(at), "arrive")?,
+        },
         Some(trip_action::Step::Start(code)) => Step::Start { code },
-        Some(trip_action::Step::Complete(at)) => {
-            Step::Complete { position: Some(convert::point(Some(at), "complete")?) }
-        }
+        Some(trip_action::Step::Complete(at)) => Step::Complete {
+            position: Some(convert::point(Some(at), "complete")?),
+        },
         Some(trip_action::Step::GiveBack(_)) => Step::Release,
         None => return Err(FieldError::new("step", "is required").into()),
     })
@@ -184,9 +216,14 @@ fn down(message: DriverMessage) -> OpenSessionResponse {
         DriverMessage::Offer(offer) => Down::Offer(offer_down(*offer)),
         DriverMessage::Trip { trip, yours } => Down::Trip(trip_down(&trip, yours)),
         DriverMessage::Result(result) => Down::Result(result_down(result)),
-        DriverMessage::Error(error) => Down::Error(SessionError { reason: error.reason, detail: error.detail }),
+        DriverMessage::Error(error) => Down::Error(SessionError {
+            reason: error.reason,
+            detail: error.detail,
+        }),
     };
-    OpenSessionResponse { message: Some(message) }
+    OpenSessionResponse {
+        message: Some(message),
+    }
 }
 
 fn offer_down(offer: OfferView) -> DriverOffer {
@@ -220,7 +257,10 @@ fn result_down(result: ResultView) -> CommandResult {
         request_id: result.request_id,
         reason: result.reason.unwrap_or_default(),
         detail: result.detail.unwrap_or_default(),
-        state: result.trip.map(|trip| trip.state.to_owned()).unwrap_or_default(),
+        state: result
+            .trip
+            .map(|trip| trip.state.to_owned())
+            .unwrap_or_default(),
     }
 }
 
@@ -229,5 +269,8 @@ fn lat_lng(point: Option<PointView>) -> Option<LatLng> {
 }
 
 fn money(money: MoneyView) -> Money {
-    Money { currency_code: money.currency, amount_minor: money.amount_minor }
+    Money {
+        currency_code: money.currency,
+        amount_minor: money.amount_minor,
+    }
 }

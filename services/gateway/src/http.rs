@@ -2,8 +2,9 @@
 //!
 //! - [`gate`] what every request passes: room, who is calling, the trace, the deadline
 //! - [`input`] bodies, queries, ids, keys: or 400 naming the field
-//! - [`rider`], [`driver`], [`operator`] the handlers
+//! - [`rider`], [`driver`], [`operator`], [`city`] the handlers
 
+mod city;
 mod driver;
 mod gate;
 mod input;
@@ -35,8 +36,8 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/trips", post(rider::request).get(rider::list))
         .route("/v1/trips/{id}", get(rider::show))
         .route("/v1/trips/{id}/cancel", post(rider::cancel))
-        .route("/v1/nearby", get(rider::nearby))
-        .route("/v1/surge", get(rider::surge))
+        .route("/v1/nearby", get(city::nearby))
+        .route("/v1/surge", get(city::surge))
         .route("/v1/rider/ws", get(rider::ws))
         .route("/v1/trips/{id}/accept", post(driver::accept))
         .route("/v1/trips/{id}/decline", post(driver::decline))
@@ -66,14 +67,30 @@ async fn healthz() -> Response {
 
 async fn readyz(State(gateway): Shared) -> Response {
     let missing = gateway.readiness.missing();
-    let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": missing.is_empty(), "missing": missing}))).into_response()
+    let status = if missing.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(json!({"ready": missing.is_empty(), "missing": missing})),
+    )
+        .into_response()
 }
 
 async fn unknown_route() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND", "there is nothing at this path")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "ROUTE_NOT_FOUND",
+        "there is nothing at this path",
+    )
 }
 
 async fn wrong_method() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "this path has no such method")
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        "this path has no such method",
+    )
 }

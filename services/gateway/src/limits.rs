@@ -21,8 +21,12 @@ impl RateLimits {
     /// Empty hands. A rate of 0 counts as 1.
     pub fn new(config: &RateConfig) -> Self {
         let positive = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(positive(config.per_second)).allow_burst(positive(config.burst));
-        Self { buckets: RateLimiter::keyed(quota), clock: governor::clock::DefaultClock::default() }
+        let quota =
+            Quota::per_second(positive(config.per_second)).allow_burst(positive(config.burst));
+        Self {
+            buckets: RateLimiter::keyed(quota),
+            clock: governor::clock::DefaultClock::default(),
+        }
     }
 
     /// Counts a request of this user.
@@ -32,8 +36,12 @@ impl RateLimits {
     pub fn count(&self, user: User) -> Result<(), Problem> {
         self.buckets.check_key(&user).map_err(|early| {
             let wait = early.wait_time_from(self.clock.now());
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many requests from this user")
-                .retry_after(wait)
+            Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "RATE_LIMITED",
+                "too many requests from this user",
+            )
+            .retry_after(wait)
         })
     }
 
@@ -42,7 +50,11 @@ impl RateLimits {
     /// # Errors
     /// Never; the signature is a task's.
     pub async fn keep_small(&self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        while shutdown.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
+        while shutdown
+            .run_until_cancelled(tokio::time::sleep(FORGET_EVERY))
+            .await
+            .is_some()
+        {
             self.buckets.retain_recent();
             self.buckets.shrink_to_fit();
         }
@@ -59,13 +71,22 @@ mod tests {
 
     #[test]
     fn one_users_haste_is_not_anothers() {
-        let limits = RateLimits::new(&RateConfig { per_second: 1, burst: 2 });
+        let limits = RateLimits::new(&RateConfig {
+            per_second: 1,
+            burst: 2,
+        });
         let id = Uuid::from_u128(7);
-        let (hasty, other) = (User::Rider(RiderId::from(id)), User::Driver(DriverId::from(id)));
+        let (hasty, other) = (
+            User::Rider(RiderId::from(id)),
+            User::Driver(DriverId::from(id)),
+        );
         limits.count(hasty).unwrap();
         limits.count(hasty).unwrap();
         let refused = limits.count(hasty).unwrap_err();
-        assert_eq!((refused.status.as_u16(), refused.reason.as_str()), (429, "RATE_LIMITED"));
+        assert_eq!(
+            (refused.status.as_u16(), refused.reason.as_str()),
+            (429, "RATE_LIMITED")
+        );
         assert!(refused.retry_after.is_some());
         limits.count(other).unwrap();
     }

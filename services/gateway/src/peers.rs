@@ -13,7 +13,9 @@ use hexcab_proto::{
 };
 use hexcab_types::TripId;
 use tonic::{Response, Status};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::{Config, retry::RetryBudget, status::Problem};
 
@@ -27,10 +29,20 @@ pub type Location = LocationServiceClient<Channel>;
 pub type Dispatch = DispatchServiceClient<Channel>;
 
 /// States in which a driver is asked or busy.
-pub const DRIVER_STATES: [State; 4] = [State::Offered, State::EnRoute, State::Arrived, State::InProgress];
+pub const DRIVER_STATES: [State; 4] = [
+    State::Offered,
+    State::EnRoute,
+    State::Arrived,
+    State::InProgress,
+];
 /// States in which a rider waits or rides.
-pub const RIDER_STATES: [State; 5] =
-    [State::Requested, State::Offered, State::EnRoute, State::Arrived, State::InProgress];
+pub const RIDER_STATES: [State; 5] = [
+    State::Requested,
+    State::Offered,
+    State::EnRoute,
+    State::Arrived,
+    State::InProgress,
+];
 
 /// Channels to all of them; clones share the connections and the budget.
 #[derive(Clone)]
@@ -78,44 +90,64 @@ impl Peers {
     ///
     /// # Errors
     /// What it answered, as an app sees it.
-    pub async fn trip<Q: Clone, A, F>(&self, request: Q, call: impl Fn(Trips, Q) -> F) -> Result<A, Problem>
+    pub async fn trip<Q: Clone, A, F>(
+        &self,
+        request: Q,
+        call: impl Fn(Trips, Q) -> F,
+    ) -> Result<A, Problem>
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call(|| call(self.trips.clone(), request.clone())).await
+        self.call(|| call(self.trips.clone(), request.clone()))
+            .await
     }
 
     /// Calls pricing.
     ///
     /// # Errors
     /// What it answered, as an app sees it.
-    pub async fn pricing<Q: Clone, A, F>(&self, request: Q, call: impl Fn(Pricing, Q) -> F) -> Result<A, Problem>
+    pub async fn pricing<Q: Clone, A, F>(
+        &self,
+        request: Q,
+        call: impl Fn(Pricing, Q) -> F,
+    ) -> Result<A, Problem>
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call(|| call(self.pricing.clone(), request.clone())).await
+        self.call(|| call(self.pricing.clone(), request.clone()))
+            .await
     }
 
     /// Calls location.
     ///
     /// # Errors
     /// What it answered, as an app sees it.
-    pub async fn location<Q: Clone, A, F>(&self, request: Q, call: impl Fn(Location, Q) -> F) -> Result<A, Problem>
+    pub async fn location<Q: Clone, A, F>(
+        &self,
+        request: Q,
+        call: impl Fn(Location, Q) -> F,
+    ) -> Result<A, Problem>
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call(|| call(self.location.clone(), request.clone())).await
+        self.call(|| call(self.location.clone(), request.clone()))
+            .await
     }
 
     /// Calls dispatch.
     ///
     /// # Errors
     /// What it answered, as an app sees it.
-    pub async fn dispatch<Q: Clone, A, F>(&self, request: Q, call: impl Fn(Dispatch, Q) -> F) -> Result<A, Problem>
+    pub async fn dispatch<Q: Clone, A, F>(
+        &self,
+        request: Q,
+        call: impl Fn(Dispatch, Q) -> F,
+    ) -> Result<A, Problem>
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call(|| call(self.dispatch.clone(), request.clone())).await
+        self.call(|| call(self.dispatch.clone(), request.clone()))
+            .await
     }
 
     async fn call<A, F>(&self, call: impl Fn() -> F) -> Result<A, Problem>
@@ -131,7 +163,11 @@ impl Peers {
     /// 404 TRIP_NOT_FOUND, or trip is away.
     pub async fn get_trip(&self, trip: TripId) -> Result<Trip, Problem> {
         let request = GetTripRequest { name: trip.name() };
-        let answer = self.trip(request, |mut trips, request| async move { trips.get_trip(request).await }).await?;
+        let answer = self
+            .trip(request, |mut trips, request| async move {
+                trips.get_trip(request).await
+            })
+            .await?;
         found(answer.trip)
     }
 
@@ -139,8 +175,14 @@ impl Peers {
     ///
     /// # Errors
     /// What trip answered.
-    pub async fn list_trips(&self, request: ListTripsRequest) -> Result<ListTripsResponse, Problem> {
-        self.trip(request, |mut trips, request| async move { trips.list_trips(request).await }).await
+    pub async fn list_trips(
+        &self,
+        request: ListTripsRequest,
+    ) -> Result<ListTripsResponse, Problem> {
+        self.trip(request, |mut trips, request| async move {
+            trips.list_trips(request).await
+        })
+        .await
     }
 
     /// A client whose streams may stay open.
@@ -150,9 +192,11 @@ impl Peers {
 
     /// Whether each peer says that it is serving.
     pub async fn health(&self) -> Vec<(&'static str, Result<(), String>)> {
-        futures::future::join_all(self.channels.iter().map(async |(name, channel)| {
-            (*name, serving(channel.clone()).await)
-        }))
+        futures::future::join_all(
+            self.channels
+                .iter()
+                .map(async |(name, channel)| (*name, serving(channel.clone()).await)),
+        )
         .await
     }
 }
@@ -170,8 +214,13 @@ pub fn found(trip: Option<Trip>) -> Result<Trip, Problem> {
 
 async fn serving(channel: Channel) -> Result<(), String> {
     let mut health = HealthClient::new(channel);
-    let request = HealthCheckRequest { service: String::new() };
-    let answer = health.check(request).await.map_err(|status| format!("{:?}", status.code()))?;
+    let request = HealthCheckRequest {
+        service: String::new(),
+    };
+    let answer = health
+        .check(request)
+        .await
+        .map_err(|status| format!("{:?}", status.code()))?;
     match answer.into_inner().status() {
         ServingStatus::Serving => Ok(()),
         ServingStatus::NotServing => Err("NOT_SERVING".to_owned()),

@@ -41,7 +41,12 @@ pub struct PingLanes(BTreeMap<String, Arc<PingLane>>);
 impl PingLanes {
     /// An empty lane per city.
     pub fn new(cities: &[String], config: &PingConfig) -> Self {
-        Self(cities.iter().map(|city| (city.clone(), Arc::new(PingLane::new(city, config)))).collect())
+        Self(
+            cities
+                .iter()
+                .map(|city| (city.clone(), Arc::new(PingLane::new(city, config))))
+                .collect(),
+        )
     }
 
     /// The lane of a city, if it is served.
@@ -56,7 +61,10 @@ impl PingLanes {
 
     /// Pings that had to make room, in all lanes.
     pub fn dropped(&self) -> u64 {
-        self.0.values().map(|lane| lane.dropped.load(Ordering::Relaxed)).sum()
+        self.0
+            .values()
+            .map(|lane| lane.dropped.load(Ordering::Relaxed))
+            .sum()
     }
 }
 
@@ -125,14 +133,31 @@ impl PingLane {
         let mut wait = REOPEN_FIRST;
         loop {
             let opened = Instant::now();
-            let stream = Stream { lane: &self, refused: &refused, asked: Mutex::default() };
-            let Some(broken) = shutdown.run_until_cancelled(stream.run(location.clone())).await else { return Ok(()) };
-            tracing::warn!(city = self.city, error = format!("{broken:#}"), "the ping stream broke, opening it again");
+            let stream = Stream {
+                lane: &self,
+                refused: &refused,
+                asked: Mutex::default(),
+            };
+            let Some(broken) = shutdown
+                .run_until_cancelled(stream.run(location.clone()))
+                .await
+            else {
+                return Ok(());
+            };
+            tracing::warn!(
+                city = self.city,
+                error = format!("{broken:#}"),
+                "the ping stream broke, opening it again"
+            );
             if opened.elapsed() > REOPEN_LONGEST {
                 wait = REOPEN_FIRST;
             }
             let jittered = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-            if shutdown.run_until_cancelled(tokio::time::sleep(jittered)).await.is_none() {
+            if shutdown
+                .run_until_cancelled(tokio::time::sleep(jittered))
+                .await
+                .is_none()
+            {
                 return Ok(());
             }
             wait = (wait * 2).min(REOPEN_LONGEST);
@@ -154,7 +179,10 @@ impl<F: Fn(DriverId, RejectedPing)> Stream<'_, F> {
         let room = Semaphore::new(self.lane.config.in_flight_max.max(1));
         let (batches, outgoing) = mpsc::channel(1);
         let answered = async {
-            let mut answers = location.stream_pings(ReceiverStream::new(outgoing)).await?.into_inner();
+            let mut answers = location
+                .stream_pings(ReceiverStream::new(outgoing))
+                .await?
+                .into_inner();
             loop {
                 match timeout(ANSWER_PATIENCE, answers.message()).await {
                     Ok(Ok(Some(answer))) => {
@@ -163,7 +191,9 @@ impl<F: Fn(DriverId, RejectedPing)> Stream<'_, F> {
                     }
                     Ok(Ok(None)) => bail!("location ended it"),
                     Ok(Err(status)) => return Err(status.into()),
-                    Err(_) if self.is_overdue() => bail!("a batch was not answered within {ANSWER_PATIENCE:?}"),
+                    Err(_) if self.is_overdue() => {
+                        bail!("a batch was not answered within {ANSWER_PATIENCE:?}")
+                    }
                     Err(_) => {}
                 }
             }
@@ -173,7 +203,12 @@ impl<F: Fn(DriverId, RejectedPing)> Stream<'_, F> {
                 room.acquire().await?.forget();
                 let (drivers, pings) = self.lane.next_batch().await;
                 self.asked.lock().push_back((Instant::now(), drivers));
-                batches.send(StreamPingsRequest { city: self.lane.city.clone(), pings }).await?;
+                batches
+                    .send(StreamPingsRequest {
+                        city: self.lane.city.clone(),
+                        pings,
+                    })
+                    .await?;
             }
         };
         let ended: anyhow::Result<()> = tokio::select! {
@@ -185,7 +220,9 @@ impl<F: Fn(DriverId, RejectedPing)> Stream<'_, F> {
 
     /// The oldest unanswered batch is answered.
     fn settle(&self, answer: StreamPingsResponse) {
-        let Some((_, drivers)) = self.asked.lock().pop_front() else { return };
+        let Some((_, drivers)) = self.asked.lock().pop_front() else {
+            return;
+        };
         for rejected in answer.rejected {
             let index = usize::try_from(rejected.index).unwrap_or(usize::MAX);
             if let Some(driver) = drivers.get(index) {
@@ -195,7 +232,10 @@ impl<F: Fn(DriverId, RejectedPing)> Stream<'_, F> {
     }
 
     fn is_overdue(&self) -> bool {
-        self.asked.lock().front().is_some_and(|(sent, _)| sent.elapsed() >= ANSWER_PATIENCE)
+        self.asked
+            .lock()
+            .front()
+            .is_some_and(|(sent, _)| sent.elapsed() >= ANSWER_PATIENCE)
     }
 }
 
@@ -206,17 +246,35 @@ mod tests {
     use super::*;
 
     fn lane(queue_max: usize) -> PingLane {
-        PingLane::new("sf", &PingConfig { queue_max, batch_max: 3, ..PingConfig::default() })
+        PingLane::new(
+            "sf",
+            &PingConfig {
+                queue_max,
+                batch_max: 3,
+                ..PingConfig::default()
+            },
+        )
     }
 
     fn put(lane: &PingLane, times: std::ops::Range<i64>) {
         for record_time_ms in times {
-            lane.put(DriverId::from(Uuid::from_u128(7)), Ping { record_time_ms, ..Ping::default() });
+            lane.put(
+                DriverId::from(Uuid::from_u128(7)),
+                Ping {
+                    record_time_ms,
+                    ..Ping::default()
+                },
+            );
         }
     }
 
     async fn next(lane: &PingLane) -> Vec<i64> {
-        lane.next_batch().await.1.iter().map(|ping| ping.record_time_ms).collect()
+        lane.next_batch()
+            .await
+            .1
+            .iter()
+            .map(|ping| ping.record_time_ms)
+            .collect()
     }
 
     #[tokio::test(start_paused = true)]

@@ -56,7 +56,10 @@ struct Own {
 
 impl Default for Positions {
     fn default() -> Self {
-        Self { followed: Mutex::default(), own: Cache::new(OWN_MAX) }
+        Self {
+            followed: Mutex::default(),
+            own: Cache::new(OWN_MAX),
+        }
     }
 }
 
@@ -64,12 +67,25 @@ impl Positions {
     /// Begins or ends following a trip's driver, as the trip says, for a rider who is connected.
     pub fn follow(&self, id: TripId, rider: RiderId, trip: &Trip) {
         let mut followed = self.followed.lock();
-        if followed.get(&id).is_some_and(|known| known.version >= trip.version) {
+        if followed
+            .get(&id)
+            .is_some_and(|known| known.version >= trip.version)
+        {
             return;
         }
-        match DriverId::from_name(&trip.driver).ok().filter(|_| is_driven(trip.state())) {
+        match DriverId::from_name(&trip.driver)
+            .ok()
+            .filter(|_| is_driven(trip.state()))
+        {
             Some(driver) => {
-                followed.insert(id, Followed { rider, driver, version: trip.version });
+                followed.insert(
+                    id,
+                    Followed {
+                        rider,
+                        driver,
+                        version: trip.version,
+                    },
+                );
             }
             None => {
                 followed.remove(&id);
@@ -79,22 +95,47 @@ impl Positions {
 
     /// Remembers a ping on its way to location; an older one than known is not.
     pub fn saw(&self, driver: DriverId, ping: &Ping) {
-        if self.own.get(&driver).is_some_and(|known| known.recorded_ms >= ping.record_time_ms) {
+        if self
+            .own
+            .get(&driver)
+            .is_some_and(|known| known.recorded_ms >= ping.record_time_ms)
+        {
             return;
         }
-        let at = PointView { lat: f64::from(ping.lat_e7) / 1e7, lon: f64::from(ping.lon_e7) / 1e7 };
-        self.own.insert(driver, Own { at, heading_deg: ping.heading_deg, recorded_ms: ping.record_time_ms });
+        let at = PointView {
+            lat: f64::from(ping.lat_e7) / 1e7,
+            lon: f64::from(ping.lon_e7) / 1e7,
+        };
+        self.own.insert(
+            driver,
+            Own {
+                at,
+                heading_deg: ping.heading_deg,
+                recorded_ms: ping.record_time_ms,
+            },
+        );
     }
 
     fn own(&self, driver: DriverId, now_ms: i64) -> Option<DriverPositionView> {
         let own = self.own.get(&driver)?;
         let age_ms = (now_ms - own.recorded_ms).max(0);
-        let age_ms = i32::try_from(age_ms).ok().filter(|_| age_ms <= OWN_MAX_AGE_MS)?;
-        Some(DriverPositionView { lat: own.at.lat, lon: own.at.lon, heading_deg: own.heading_deg, age_ms })
+        let age_ms = i32::try_from(age_ms)
+            .ok()
+            .filter(|_| age_ms <= OWN_MAX_AGE_MS)?;
+        Some(DriverPositionView {
+            lat: own.at.lat,
+            lon: own.at.lon,
+            heading_deg: own.heading_deg,
+            age_ms,
+        })
     }
 
     fn followed(&self) -> Vec<(TripId, Followed)> {
-        self.followed.lock().iter().map(|(trip, followed)| (*trip, *followed)).collect()
+        self.followed
+            .lock()
+            .iter()
+            .map(|(trip, followed)| (*trip, *followed))
+            .collect()
     }
 
     fn forget(&self, trip: TripId) {
@@ -107,8 +148,15 @@ impl Gateway {
     ///
     /// # Errors
     /// Never; the signature is a task's.
-    pub async fn tell_positions(self: Arc<Self>, shutdown: CancellationToken) -> anyhow::Result<()> {
-        while shutdown.run_until_cancelled(self.clock.sleep(TELL_EVERY)).await.is_some() {
+    pub async fn tell_positions(
+        self: Arc<Self>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        while shutdown
+            .run_until_cancelled(self.clock.sleep(TELL_EVERY))
+            .await
+            .is_some()
+        {
             let followed = stream::iter(self.positions.followed());
             let told = followed.for_each_concurrent(ASKED_AT_ONCE, |(trip, followed)| {
                 let gateway = self.clone();
@@ -127,9 +175,14 @@ impl Gateway {
             self.positions.forget(trip);
             return;
         }
-        let Some(at) = self.driver_position(followed.driver).await else { return };
+        let Some(at) = self.driver_position(followed.driver).await else {
+            return;
+        };
         for session in sessions {
-            session.tell(RiderMessage::DriverPosition { trip: trip.to_string(), at: at.clone() });
+            session.tell(RiderMessage::DriverPosition {
+                trip: trip.to_string(),
+                at: at.clone(),
+            });
         }
     }
 
@@ -138,7 +191,9 @@ impl Gateway {
         if let Some(own) = self.positions.own(driver, now_ms(&self.clock)) {
             return Some(own);
         }
-        let request = GetDriverPositionRequest { driver: driver.name() };
+        let request = GetDriverPositionRequest {
+            driver: driver.name(),
+        };
         let call = |mut location: crate::peers::Location, request| async move {
             location.get_driver_position(request).await
         };
@@ -161,16 +216,28 @@ mod tests {
     #[test]
     fn a_driver_is_followed_from_acceptance_to_the_end() {
         let positions = Positions::default();
-        let (id, rider) = (TripId::from(Uuid::from_u128(1)), RiderId::from(Uuid::from_u128(2)));
+        let (id, rider) = (
+            TripId::from(Uuid::from_u128(1)),
+            RiderId::from(Uuid::from_u128(2)),
+        );
         let driver = DriverId::from(Uuid::from_u128(3)).name();
-        let trip = |version, state: State| Trip { version, state: state.into(), driver: driver.clone(), ..Trip::default() };
+        let trip = |version, state: State| Trip {
+            version,
+            state: state.into(),
+            driver: driver.clone(),
+            ..Trip::default()
+        };
         let followed = |trip: Trip| {
             positions.follow(id, rider, &trip);
             positions.followed().len()
         };
         assert_eq!(followed(trip(2, State::Offered)), 0);
         assert_eq!(followed(trip(3, State::EnRoute)), 1);
-        assert_eq!(followed(trip(2, State::Offered)), 1, "an older version changes nothing");
+        assert_eq!(
+            followed(trip(2, State::Offered)),
+            1,
+            "an older version changes nothing"
+        );
         assert_eq!(followed(trip(6, State::Completed)), 0);
     }
 
@@ -178,7 +245,11 @@ mod tests {
     fn our_own_pings_are_told_only_while_fresh() {
         let positions = Positions::default();
         let driver = DriverId::from(Uuid::from_u128(3));
-        let ping = |record_time_ms, lat_e7| Ping { record_time_ms, lat_e7, ..Ping::default() };
+        let ping = |record_time_ms, lat_e7| Ping {
+            record_time_ms,
+            lat_e7,
+            ..Ping::default()
+        };
         positions.saw(driver, &ping(10_000, 1));
         positions.saw(driver, &ping(9_000, 2));
         let own = positions.own(driver, 12_000).unwrap();

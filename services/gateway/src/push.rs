@@ -18,9 +18,14 @@ use crate::{
 impl Gateway {
     /// Tells all sessions of the trip's rider; returns how many.
     pub fn tell_rider(&self, id: TripId, trip: &Trip) -> usize {
-        let Ok(rider) = RiderId::from_name(&trip.rider) else { return 0 };
+        let Ok(rider) = RiderId::from_name(&trip.rider) else {
+            return 0;
+        };
         let sessions = self.riders.of(rider);
-        let told = sessions.iter().filter(|session| tell_rider_session(session, id, trip)).count();
+        let told = sessions
+            .iter()
+            .filter(|session| tell_rider_session(session, id, trip))
+            .count();
         if told > 0 {
             self.positions.follow(id, rider, trip);
         }
@@ -30,24 +35,46 @@ impl Gateway {
     /// Tells all sessions of a driver; returns how many.
     pub fn tell_driver(&self, driver: DriverId, id: TripId, trip: &Trip) -> usize {
         let sessions = self.drivers.of(driver);
-        sessions.iter().filter(|session| tell_driver_session(session, driver, id, trip)).count()
+        sessions
+            .iter()
+            .filter(|session| tell_driver_session(session, driver, id, trip))
+            .count()
     }
 }
 
 /// Tells one session of the trip's rider.
 pub fn tell_rider_session(session: &Session<RiderMessage>, id: TripId, trip: &Trip) -> bool {
-    let version = Version { number: trip.version, open: !is_terminal(trip.state()) };
-    session.tell_of(id, version, || RiderMessage::Trip { trip: Box::new(TripView::for_rider(trip)) })
+    let version = Version {
+        number: trip.version,
+        open: !is_terminal(trip.state()),
+    };
+    session.tell_of(id, version, || RiderMessage::Trip {
+        trip: Box::new(TripView::for_rider(trip)),
+    })
 }
 
 /// Tells one session of a driver who has, had or is offered the trip.
-pub fn tell_driver_session(session: &Session<DriverMessage>, driver: DriverId, id: TripId, trip: &Trip) -> bool {
-    let offer = trip.offer.as_ref().filter(|offer| offer.driver == driver.name());
+pub fn tell_driver_session(
+    session: &Session<DriverMessage>,
+    driver: DriverId,
+    id: TripId,
+    trip: &Trip,
+) -> bool {
+    let offer = trip
+        .offer
+        .as_ref()
+        .filter(|offer| offer.driver == driver.name());
     let yours = offer.is_some() || has(driver, trip);
-    let version = Version { number: trip.version, open: yours && !is_terminal(trip.state()) };
+    let version = Version {
+        number: trip.version,
+        open: yours && !is_terminal(trip.state()),
+    };
     session.tell_of(id, version, || match offer {
         Some(offer) => DriverMessage::Offer(Box::new(OfferView::new(trip, offer))),
-        None => DriverMessage::Trip { trip: Box::new(TripView::for_driver(trip)), yours },
+        None => DriverMessage::Trip {
+            trip: Box::new(TripView::for_driver(trip)),
+            yours,
+        },
     })
 }
 
@@ -55,7 +82,11 @@ pub fn tell_driver_session(session: &Session<DriverMessage>, driver: DriverId, i
 fn has(driver: DriverId, trip: &Trip) -> bool {
     let driven = match trip.state() {
         State::EnRoute | State::Arrived | State::InProgress | State::Completed => true,
-        State::Unspecified | State::Requested | State::Offered | State::Cancelled | State::Expired => false,
+        State::Unspecified
+        | State::Requested
+        | State::Offered
+        | State::Cancelled
+        | State::Expired => false,
     };
     driven && trip.driver == driver.name()
 }

@@ -37,7 +37,10 @@ struct Saved {
 
 impl Default for RetryBudget {
     fn default() -> Self {
-        Self(Mutex::new(Saved { retries: RETRIES_PER_SECOND, at: Instant::now() }))
+        Self(Mutex::new(Saved {
+            retries: RETRIES_PER_SECOND,
+            at: Instant::now(),
+        }))
     }
 }
 
@@ -84,7 +87,11 @@ impl RetryBudget {
             if deadline::remaining().is_some_and(|left| left <= wait) {
                 return Err(failure);
             }
-            tracing::debug!(tries, error = failure.message(), "a peer is unavailable, trying again");
+            tracing::debug!(
+                tries,
+                error = failure.message(),
+                "a peer is unavailable, trying again"
+            );
             tokio::time::sleep(wait).await;
             tries += 1;
         }
@@ -95,7 +102,9 @@ impl RetryBudget {
 fn wait_before_next(tries: u32, failure: &Status) -> Duration {
     let longest = BACKOFF_BASE * 2u32.pow(tries - 1);
     let jitter = longest.mul_f64(rand::random::<f64>());
-    let hint = status::retry_after(failure).unwrap_or_default().min(HINT_MAX);
+    let hint = status::retry_after(failure)
+        .unwrap_or_default()
+        .min(HINT_MAX);
     hint + jitter
 }
 
@@ -120,8 +129,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_unavailable_is_tried_again() {
         let budget = RetryBudget::default();
-        assert_eq!(tries_until_given_up(&budget, Code::Unavailable).await, TRIES);
-        for code in [Code::Internal, Code::Aborted, Code::DeadlineExceeded, Code::ResourceExhausted] {
+        assert_eq!(
+            tries_until_given_up(&budget, Code::Unavailable).await,
+            TRIES
+        );
+        for code in [
+            Code::Internal,
+            Code::Aborted,
+            Code::DeadlineExceeded,
+            Code::ResourceExhausted,
+        ] {
             assert_eq!(tries_until_given_up(&budget, code).await, 1, "{code:?}");
         }
     }
@@ -132,13 +149,19 @@ mod tests {
         while budget.spend() {}
         assert_eq!(tries_until_given_up(&budget, Code::Unavailable).await, 1);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(tries_until_given_up(&budget, Code::Unavailable).await, TRIES);
+        assert_eq!(
+            tries_until_given_up(&budget, Code::Unavailable).await,
+            TRIES
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_is_near_ends_the_retries() {
         let budget = RetryBudget::default();
-        let tries = deadline::scope(Duration::ZERO, tries_until_given_up(&budget, Code::Unavailable));
+        let tries = deadline::scope(
+            Duration::ZERO,
+            tries_until_given_up(&budget, Code::Unavailable),
+        );
         assert_eq!(tries.await, 1);
     }
 }

@@ -31,7 +31,10 @@ impl Rides {
     /// Remembers a trip unless something newer is known, and returns what was known before.
     pub fn observe(&self, id: TripId, trip: &Trip) -> Option<Arc<Ride>> {
         let known = self.0.get(&id);
-        if known.as_ref().is_none_or(|ride| ride.version < trip.version) {
+        if known
+            .as_ref()
+            .is_none_or(|ride| ride.version < trip.version)
+        {
             let ride = Ride {
                 traceparent: Some(trip.traceparent.clone()).filter(|text| !text.is_empty()),
                 driver: holder(trip),
@@ -65,8 +68,24 @@ mod tests {
         let rides = Rides::new(10);
         let id = TripId::from(Uuid::from_u128(7));
         let driver = DriverId::from(Uuid::from_u128(8));
-        rides.observe(id, &Trip { version: 3, driver: driver.name(), ..Trip::default() });
-        rides.observe(id, &Trip { version: 2, ..Trip::default() });
-        assert_eq!(rides.get(id).map(|ride| (ride.version, ride.driver)), Some((3, Some(driver))));
+        rides.observe(
+            id,
+            &Trip {
+                version: 3,
+                driver: driver.name(),
+                ..Trip::default()
+            },
+        );
+        rides.observe(
+            id,
+            &Trip {
+                version: 2,
+                ..Trip::default()
+            },
+        );
+        assert_eq!(
+            rides.get(id).map(|ride| (ride.version, ride.driver)),
+            Some((3, Some(driver)))
+        );
     }
 }

@@ -92,7 +92,10 @@ impl<M> Session<M> {
     pub fn tell(&self, message: M) -> bool {
         let queued = !self.ending.is_over() && self.queue.try_send(message).is_ok();
         if !queued && !self.ending.is_over() {
-            tracing::warn!(session = self.id, "a client is too slow and is disconnected");
+            tracing::warn!(
+                session = self.id,
+                "a client is too slow and is disconnected"
+            );
             self.ending.end(End::SlowClient);
         }
         queued
@@ -106,7 +109,13 @@ impl<M> Session<M> {
 
     /// Trips told of that are not known to be over.
     pub fn open_trips(&self) -> Vec<TripId> {
-        self.told.lock().0.iter().filter(|told| told.1.open).map(|told| told.0).collect()
+        self.told
+            .lock()
+            .0
+            .iter()
+            .filter(|told| told.1.open)
+            .map(|told| told.0)
+            .collect()
     }
 }
 
@@ -171,7 +180,12 @@ impl<U: Copy + Eq + Hash + fmt::Display, M> Sessions<U, M> {
     pub fn connect(self: &Arc<Self>, user: U) -> Connected<U, M> {
         let (queue, messages) = mpsc::channel(self.queue_max);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session { id, queue, told: Mutex::default(), ending: Ending::default() });
+        let session = Arc::new(Session {
+            id,
+            queue,
+            told: Mutex::default(),
+            ending: Ending::default(),
+        });
         {
             let mut by_user = self.by_user.write();
             let siblings = by_user.entry(user).or_default();
@@ -183,7 +197,12 @@ impl<U: Copy + Eq + Hash + fmt::Display, M> Sessions<U, M> {
         if self.closing.is_cancelled() {
             session.ending.end(End::ShuttingDown);
         }
-        let seat = Seat { sessions: self.clone(), user, session, _open: self.open.token() };
+        let seat = Seat {
+            sessions: self.clone(),
+            user,
+            session,
+            _open: self.open.token(),
+        };
         Connected { seat, messages }
     }
 
@@ -200,7 +219,10 @@ impl<U: Copy + Eq + Hash + fmt::Display, M> Sessions<U, M> {
     /// Everyone.
     pub fn all(&self) -> Vec<(U, Arc<Session<M>>)> {
         let by_user = self.by_user.read();
-        by_user.iter().flat_map(|(user, sessions)| sessions.iter().map(|session| (*user, session.clone()))).collect()
+        by_user
+            .iter()
+            .flat_map(|(user, sessions)| sessions.iter().map(|session| (*user, session.clone())))
+            .collect()
     }
 
     /// How many sessions there are.
@@ -278,7 +300,11 @@ mod tests {
     use super::*;
 
     fn sessions(queue_max: usize) -> Arc<Sessions<RiderId, i64>> {
-        Arc::new(Sessions::new(&SessionConfig { queue_max, per_user_max: 2, ..SessionConfig::default() }))
+        Arc::new(Sessions::new(&SessionConfig {
+            queue_max,
+            per_user_max: 2,
+            ..SessionConfig::default()
+        }))
     }
 
     fn rider(n: u128) -> RiderId {
@@ -297,8 +323,12 @@ mod tests {
     async fn versions_are_told_once_and_only_forwards() {
         let mut app = sessions(100).connect(rider(1));
         for number in [1, 2, 2, 4, 3, 1, 5] {
-            app.seat.session().tell_of(trip(1), version(number), || number);
-            app.seat.session().tell_of(trip(2), version(number), || -number);
+            app.seat
+                .session()
+                .tell_of(trip(1), version(number), || number);
+            app.seat
+                .session()
+                .tell_of(trip(2), version(number), || -number);
         }
         let mut told = Vec::new();
         while let Ok(message) = app.messages.try_recv() {
@@ -325,8 +355,11 @@ mod tests {
     #[tokio::test]
     async fn one_session_too_many_ends_the_oldest() {
         let sessions = sessions(2);
-        let (first, second, third) =
-            (sessions.connect(rider(1)), sessions.connect(rider(1)), sessions.connect(rider(1)));
+        let (first, second, third) = (
+            sessions.connect(rider(1)),
+            sessions.connect(rider(1)),
+            sessions.connect(rider(1)),
+        );
         assert_eq!(first.seat.ending().ended().await, End::Replaced);
         assert!(!second.seat.ending().is_over() && !third.seat.ending().is_over());
         assert_eq!(sessions.count(), 2);

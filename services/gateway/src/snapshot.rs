@@ -27,8 +27,15 @@ impl Gateway {
     ///
     /// # Errors
     /// When trip cannot be asked.
-    pub async fn show_rider(&self, rider: RiderId, session: &Session<RiderMessage>) -> Result<(), Problem> {
-        let request = ListTripsRequest { rider: rider.name(), ..open(&RIDER_STATES) };
+    pub async fn show_rider(
+        &self,
+        rider: RiderId,
+        session: &Session<RiderMessage>,
+    ) -> Result<(), Problem> {
+        let request = ListTripsRequest {
+            rider: rider.name(),
+            ..open(&RIDER_STATES)
+        };
         for (id, trip) in self.trips_to_show(request, session.open_trips()).await? {
             if tell_rider_session(session, id, &trip) {
                 self.positions.follow(id, rider, &trip);
@@ -41,8 +48,15 @@ impl Gateway {
     ///
     /// # Errors
     /// When trip cannot be asked.
-    pub async fn show_driver(&self, driver: DriverId, session: &Session<DriverMessage>) -> Result<(), Problem> {
-        let request = ListTripsRequest { driver: driver.name(), ..open(&DRIVER_STATES) };
+    pub async fn show_driver(
+        &self,
+        driver: DriverId,
+        session: &Session<DriverMessage>,
+    ) -> Result<(), Problem> {
+        let request = ListTripsRequest {
+            driver: driver.name(),
+            ..open(&DRIVER_STATES)
+        };
         for (id, trip) in self.trips_to_show(request, session.open_trips()).await? {
             tell_driver_session(session, driver, id, &trip);
         }
@@ -76,8 +90,16 @@ impl Gateway {
     ///
     /// # Errors
     /// Never; the signature is a task's.
-    pub async fn show_again(self: Arc<Self>, missed: Arc<Notify>, shutdown: CancellationToken) -> anyhow::Result<()> {
-        while shutdown.run_until_cancelled(missed.notified()).await.is_some() {
+    pub async fn show_again(
+        self: Arc<Self>,
+        missed: Arc<Notify>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        while shutdown
+            .run_until_cancelled(missed.notified())
+            .await
+            .is_some()
+        {
             for (rider, session) in self.riders.all() {
                 log(self.show_rider(rider, &session).await);
             }
@@ -91,7 +113,11 @@ impl Gateway {
 
 fn open(states: &[State]) -> ListTripsRequest {
     let states = states.iter().map(|state| i32::from(*state)).collect();
-    ListTripsRequest { states, page_size: OPEN_MAX, ..ListTripsRequest::default() }
+    ListTripsRequest {
+        states,
+        page_size: OPEN_MAX,
+        ..ListTripsRequest::default()
+    }
 }
 
 fn log(shown: Result<(), Problem>) {

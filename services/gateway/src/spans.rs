@@ -27,7 +27,11 @@ pub struct RequestLine<'a> {
 
 /// The span of an HTTP request, a child of `ride` if there is one.
 pub fn request(line: &RequestLine<'_>, ride: Option<&str>) -> Span {
-    let name = if line.route.is_empty() { line.method.to_owned() } else { format!("{} {}", line.method, line.route) };
+    let name = if line.route.is_empty() {
+        line.method.to_owned()
+    } else {
+        format!("{} {}", line.method, line.route)
+    };
     let span = tracing::info_span!(
         parent: None,
         "gateway.request",
@@ -98,7 +102,9 @@ pub fn context_of_quote(token: &str) -> Option<String> {
     }
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let claims: Claims = serde_json::from_slice(&claims).ok()?;
-    claims.traceparent.filter(|text| hexcab_telemetry::trace_id(text).is_some())
+    claims
+        .traceparent
+        .filter(|text| hexcab_telemetry::trace_id(text).is_some())
 }
 
 #[cfg(test)]
@@ -112,8 +118,17 @@ mod tests {
     #[test]
     fn the_context_of_a_quote_is_read_and_nonsense_is_not() {
         let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(context_of_quote(&token(&format!(r#"{{"traceparent":"{context}","x":1}}"#))).as_deref(), Some(context));
-        for bad in [token(r#"{"traceparent":"hello"}"#), token("{}"), token("x"), String::new(), "a.b".to_owned()] {
+        assert_eq!(
+            context_of_quote(&token(&format!(r#"{{"traceparent":"{context}","x":1}}"#))).as_deref(),
+            Some(context)
+        );
+        for bad in [
+            token(r#"{"traceparent":"hello"}"#),
+            token("{}"),
+            token("x"),
+            String::new(),
+            "a.b".to_owned(),
+        ] {
             assert_eq!(context_of_quote(&bad), None, "{bad}");
         }
     }

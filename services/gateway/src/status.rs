@@ -36,7 +36,13 @@ pub struct Problem {
 impl Problem {
     /// A problem of this service's own.
     pub fn new(status: StatusCode, reason: &str, detail: impl Into<String>) -> Self {
-        Self { status, reason: reason.to_owned(), detail: detail.into(), field: None, retry_after: None }
+        Self {
+            status,
+            reason: reason.to_owned(),
+            detail: detail.into(),
+            field: None,
+            retry_after: None,
+        }
     }
 
     /// 400 FIELD_INVALID.
@@ -60,7 +66,11 @@ impl Problem {
 
     /// 403 NOT_YOUR_TRIP, in the trip service's words.
     pub fn not_your_trip() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "NOT_YOUR_TRIP", "this trip is not yours")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "NOT_YOUR_TRIP",
+            "this trip is not yours",
+        )
     }
 
     /// The same problem with a time to come back.
@@ -115,7 +125,10 @@ impl From<Status> for Problem {
         Self {
             status: http,
             detail: detail(http, &status),
-            field: status.get_details_bad_request().and_then(|bad| bad.field_violations.into_iter().next()).map(|violation| violation.field),
+            field: status
+                .get_details_bad_request()
+                .and_then(|bad| bad.field_violations.into_iter().next())
+                .map(|violation| violation.field),
             retry_after: status::retry_after(&status).or(comes_back.then_some(RETRY_AFTER)),
             reason,
         }
@@ -125,7 +138,9 @@ impl From<Status> for Problem {
 /// The peer's words, except where they would show our insides.
 fn detail(http: StatusCode, status: &Status) -> String {
     match http {
-        StatusCode::SERVICE_UNAVAILABLE => "a service that this needs is away for the moment".to_owned(),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            "a service that this needs is away for the moment".to_owned()
+        }
         StatusCode::GATEWAY_TIMEOUT => "this took longer than it may".to_owned(),
         _ => status.message().to_owned(),
     }
@@ -143,11 +158,16 @@ fn http_status(code: Code) -> (StatusCode, &'static str) {
         Code::PermissionDenied => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
         Code::ResourceExhausted => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
         Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-        Code::DeadlineExceeded | Code::Cancelled => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
-        // UNAUTHENTICATED is between services: our own configuration, no fault of the app.
-        Code::Ok | Code::Unknown | Code::Internal | Code::Unimplemented | Code::DataLoss | Code::Unauthenticated => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
+        Code::DeadlineExceeded | Code::Cancelled => {
+            (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED")
         }
+        // UNAUTHENTICATED is between services: our own configuration, no fault of the app.
+        Code::Ok
+        | Code::Unknown
+        | Code::Internal
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
     }
 }
 
@@ -174,18 +194,30 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             reason: &self.reason,
-            instance: trace.as_deref().and_then(hexcab_telemetry::trace_id).map(str::to_owned),
+            instance: trace
+                .as_deref()
+                .and_then(hexcab_telemetry::trace_id)
+                .map(str::to_owned),
             field: self.field.as_deref(),
         };
         let json = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], json).into_response();
+        let mut response = (
+            self.status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            json,
+        )
+            .into_response();
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs_f64().ceil().max(1.0) as u64;
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self.clone());
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -216,21 +248,41 @@ mod tests {
             (Code::Unauthenticated, 500),
         ];
         for (code, http) in table {
-            assert_eq!(Problem::from(Status::new(code, "x")).status.as_u16(), http, "{code:?}");
+            assert_eq!(
+                Problem::from(Status::new(code, "x")).status.as_u16(),
+                http,
+                "{code:?}"
+            );
         }
     }
 
     #[test]
     fn the_reason_and_the_field_of_a_peer_are_kept() {
-        let problem = Problem::from(Status::from(FieldError::new("pickup.lat_e7", "is off the earth")));
-        assert_eq!((problem.reason.as_str(), problem.field.as_deref()), ("FIELD_INVALID", Some("pickup.lat_e7")));
-        let late = status::error(Code::FailedPrecondition, "OFFER_EXPIRED", "trip.hexcab", "too late");
+        let problem = Problem::from(Status::from(FieldError::new(
+            "pickup.lat_e7",
+            "is off the earth",
+        )));
+        assert_eq!(
+            (problem.reason.as_str(), problem.field.as_deref()),
+            ("FIELD_INVALID", Some("pickup.lat_e7"))
+        );
+        let late = status::error(
+            Code::FailedPrecondition,
+            "OFFER_EXPIRED",
+            "trip.hexcab",
+            "too late",
+        );
         assert_eq!(Problem::from(late).reason, "OFFER_EXPIRED");
     }
 
     #[test]
     fn a_peers_insides_do_not_show() {
-        let bug = status::error(Code::Internal, "SQL", "trip.hexcab", "relation trips does not exist");
+        let bug = status::error(
+            Code::Internal,
+            "SQL",
+            "trip.hexcab",
+            "relation trips does not exist",
+        );
         assert_eq!(Problem::from(bug), Problem::internal());
         let away = Problem::from(Status::unavailable("tcp connect error 10.0.0.7:4001"));
         assert!(!away.detail.contains("10.0.0.7"), "{}", away.detail);
@@ -239,8 +291,16 @@ mod tests {
 
     #[test]
     fn a_request_in_flight_says_when_to_come_back() {
-        let busy = status::error(Code::Aborted, "REQUEST_IN_FLIGHT", "trip.hexcab", "still at it");
+        let busy = status::error(
+            Code::Aborted,
+            "REQUEST_IN_FLIGHT",
+            "trip.hexcab",
+            "still at it",
+        );
         let problem = Problem::from(busy);
-        assert_eq!((problem.status.as_u16(), problem.retry_after), (409, Some(RETRY_AFTER)));
+        assert_eq!(
+            (problem.status.as_u16(), problem.retry_after),
+            (409, Some(RETRY_AFTER))
+        );
     }
 }

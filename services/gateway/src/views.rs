@@ -35,13 +35,17 @@ impl PointView {
     /// # Errors
     /// 400 naming `field` when it is not.
     pub fn point(self, field: &str) -> Result<Point, Problem> {
-        Point::from_degrees(self.lat, self.lon).map_err(|error| Problem::field(field, error.to_string()))
+        Point::from_degrees(self.lat, self.lon)
+            .map_err(|error| Problem::field(field, error.to_string()))
     }
 }
 
 impl From<common::LatLng> for PointView {
     fn from(point: common::LatLng) -> Self {
-        Self { lat: f64::from(point.lat_e7) / 1e7, lon: f64::from(point.lon_e7) / 1e7 }
+        Self {
+            lat: f64::from(point.lat_e7) / 1e7,
+            lon: f64::from(point.lon_e7) / 1e7,
+        }
     }
 }
 
@@ -56,7 +60,10 @@ pub struct MoneyView {
 
 impl From<common::Money> for MoneyView {
     fn from(money: common::Money) -> Self {
-        Self { amount_minor: money.amount_minor, currency: money.currency_code }
+        Self {
+            amount_minor: money.amount_minor,
+            currency: money.currency_code,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     session::{End, Ending},
 };
 
-/// How long a close frame may take to leave.
+/// How long a close frame may take to leave, and to be answered.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What came from an app.
@@ -46,32 +46,42 @@ pub async fn carry<M: Serialize, F>(
     let heard = hear(frames(incoming, ending.clone(), config.idle()).boxed());
     let written = write(out, messages, ending.clone(), config.keepalive());
     futures::pin_mut!(heard, written);
-    if let Either::Left(((), written)) = futures::future::select(heard, written).await {
-        ending.end(End::Left);
-        written.await;
+    match futures::future::select(heard, written).await {
+        Either::Left(((), written)) => {
+            ending.end(End::Left);
+            written.await;
+        }
+        // Whoever stops reading here resets the connection, and the app never sees why it was closed.
+        Either::Right(((), heard)) => drop(timeout(CLOSE_PATIENCE, heard).await),
     }
 }
 
-/// What the app says, until it goes or is silent for too long. Pings and pongs count as signs of life.
+/// What the app says, until it goes. Pings and pongs count as signs of life; silence ends the session. What is said
+/// after the end is read and dropped.
 fn frames(
     incoming: impl Stream<Item = Result<Message, axum::Error>> + Unpin + Send + 'static,
     ending: Ending,
     idle: Duration,
 ) -> impl Stream<Item = Frame> + Send {
-    futures::stream::unfold((incoming, ending), move |(mut incoming, ending)| async move {
-        loop {
-            match timeout(idle, incoming.next()).await {
-                Ok(Some(Ok(Message::Text(text)))) => return Some((Frame::Text(text), (incoming, ending))),
-                Ok(Some(Ok(Message::Binary(_)))) => return Some((Frame::Bytes, (incoming, ending))),
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return None,
-                Err(_) => {
-                    ending.end(End::Idle);
-                    return None;
+    futures::stream::unfold(
+        (incoming, ending),
+        move |(mut incoming, ending)| async move {
+            loop {
+                match timeout(idle, incoming.next()).await {
+                    Ok(Some(Ok(_))) if ending.is_over() => {}
+                    Ok(Some(Ok(Message::Text(text)))) => {
+                        return Some((Frame::Text(text), (incoming, ending)));
+                    }
+                    Ok(Some(Ok(Message::Binary(_)))) => {
+                        return Some((Frame::Bytes, (incoming, ending)));
+                    }
+                    Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                    Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return None,
+                    Err(_) => ending.end(End::Idle),
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Writes what is queued, until the end, which is written too.
@@ -98,7 +108,10 @@ async fn write<M: Serialize>(
             sent = out.send(next) => if sent.is_err() { return },
         }
     };
-    let frame = CloseFrame { code: close_code(why), reason: why.reason().into() };
+    let frame = CloseFrame {
+        code: close_code(why),
+        reason: why.reason().into(),
+    };
     let _ = timeout(CLOSE_PATIENCE, out.send(Message::Close(Some(frame)))).await;
 }
 

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use hexcab_bus::Producer;
 use hexcab_chassis::{BoundServer, Clock, GrpcServer, Readiness, Tasks};
 use hexcab_cities::City;
-use hexcab_proto::{FILE_DESCRIPTOR_SET, location::v1::location_service_server::LocationServiceServer};
+use hexcab_proto::{
+    FILE_DESCRIPTOR_SET, location::v1::location_service_server::LocationServiceServer,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Config, domain::FleetIndex, events::SupplyReporter, grpc::Locations};
@@ -15,8 +17,10 @@ use crate::{Config, domain::FleetIndex, events::SupplyReporter, grpc::Locations}
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Called all the time: these get no span of their own unless the caller brings a trace.
-const PING_METHODS: [&str; 2] =
-    ["/hexcab.location.v1.LocationService/ReportPings", "/hexcab.location.v1.LocationService/StreamPings"];
+const PING_METHODS: [&str; 2] = [
+    "/hexcab.location.v1.LocationService/ReportPings",
+    "/hexcab.location.v1.LocationService/StreamPings",
+];
 
 /// Location, bound and ready to run.
 pub struct App {
@@ -35,11 +39,19 @@ impl App {
         let tasks = Tasks::new();
         let shutdown = tasks.shutdown();
         let service = Locations::new(index.clone(), clock.clone(), shutdown.clone());
-        let mut server = GrpcServer::new("location", &config.server, Readiness::new(), FILE_DESCRIPTOR_SET);
+        let mut server = GrpcServer::new(
+            "location",
+            &config.server,
+            Readiness::new(),
+            FILE_DESCRIPTOR_SET,
+        );
         for method in PING_METHODS {
             server = server.quiet(method);
         }
-        let server = server.add(LocationServiceServer::new(service)).bind().await?;
+        let server = server
+            .add(LocationServiceServer::new(service))
+            .bind()
+            .await?;
         if config.supply_interval_ms > 0 {
             let reporter = SupplyReporter {
                 index: index.clone(),
@@ -71,13 +83,27 @@ impl App {
 fn products_of(cities: &[String]) -> anyhow::Result<Vec<(String, Vec<hexcab_types::ProductId>)>> {
     let read = cities.iter().map(|name| {
         let city = City::load(name).with_context(|| format!("city {name}"))?;
-        Ok((city.id.to_string(), city.products.into_iter().map(|product| product.id).collect()))
+        Ok((
+            city.id.to_string(),
+            city.products
+                .into_iter()
+                .map(|product| product.id)
+                .collect(),
+        ))
     });
     read.collect()
 }
 
-async fn sweep(index: Arc<FleetIndex>, clock: Clock, shutdown: CancellationToken) -> anyhow::Result<()> {
-    while shutdown.run_until_cancelled(clock.sleep(SWEEP_INTERVAL)).await.is_some() {
+async fn sweep(
+    index: Arc<FleetIndex>,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    while shutdown
+        .run_until_cancelled(clock.sleep(SWEEP_INTERVAL))
+        .await
+        .is_some()
+    {
         let gone = index.evict_silent(clock.now());
         if gone > 0 {
             tracing::debug!(gone, left = index.len(), "silent drivers forgotten");

@@ -10,7 +10,10 @@ pub mod index;
 pub mod ping;
 pub mod sighting;
 
-pub use index::{FleetIndex, Verdict, search::{Answer, Query}};
+pub use index::{
+    FleetIndex, Verdict,
+    search::{Answer, Query},
+};
 pub use ping::{Ping, Rejection};
 pub use sighting::{ProductNumber, Sighting, Status};
 

@@ -38,11 +38,20 @@ impl SupplyReporter {
     /// Never; the signature is a task's.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut away = false;
-        while shutdown.run_until_cancelled(self.clock.sleep(self.interval)).await.is_some() {
-            let Some(sent) = shutdown.run_until_cancelled(self.report()).await else { break };
+        while shutdown
+            .run_until_cancelled(self.clock.sleep(self.interval))
+            .await
+            .is_some()
+        {
+            let Some(sent) = shutdown.run_until_cancelled(self.report()).await else {
+                break;
+            };
             match (sent, away) {
                 (Err(error), false) => {
-                    tracing::warn!(error = format!("{error:#}"), "supply cannot be published; pings are taken all the same");
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "supply cannot be published; pings are taken all the same"
+                    );
                     away = true;
                 }
                 (Ok(()), true) => {
@@ -59,7 +68,9 @@ impl SupplyReporter {
         let now = self.clock.now();
         for (city, id) in self.index.cities() {
             let counts = self.index.count_available(city, self.max_age_ms, now);
-            self.producer.publish(supply_counted(id, counts, now)).await?;
+            self.producer
+                .publish(supply_counted(id, counts, now))
+                .await?;
         }
         Ok(())
     }
@@ -70,7 +81,11 @@ fn supply_counted(city: &str, counts: Vec<(Cell, u32)>, now: Timestamp) -> Outgo
         cell: cell.to_u64(),
         available: i32::try_from(available).unwrap_or(i32::MAX),
     });
-    let event = SupplyCounted { city: city.to_owned(), occur_time: Some(to_timestamp(now)), cells: cells.collect() };
+    let event = SupplyCounted {
+        city: city.to_owned(),
+        occur_time: Some(to_timestamp(now)),
+        cells: cells.collect(),
+    };
     Outgoing {
         topic: topic::SUPPLY,
         key: city.to_owned(),

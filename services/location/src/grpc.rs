@@ -43,7 +43,11 @@ struct Taken {
 impl Locations {
     /// Serves this index until `shutdown`.
     pub fn new(index: Arc<FleetIndex>, clock: Clock, shutdown: CancellationToken) -> Self {
-        Self { index, clock, shutdown }
+        Self {
+            index,
+            clock,
+            shutdown,
+        }
     }
 
     fn take(&self, city: &str, pings: &[pb::Ping]) -> Result<Taken, Refusal> {
@@ -76,13 +80,16 @@ impl Locations {
     ) -> Result<pb::FindNearbyResponse, Refusal> {
         let asked = parse::find_nearby(&self.index, request, path)?;
         let found = self.index.nearest(asked.city, &asked.query(), now);
-        Ok(pb::FindNearbyResponse { drivers: found.iter().map(nearby_driver).collect() })
+        Ok(pb::FindNearbyResponse {
+            drivers: found.iter().map(nearby_driver).collect(),
+        })
     }
 }
 
 #[tonic::async_trait]
 impl LocationService for Locations {
-    type StreamPingsStream = Pin<Box<dyn Stream<Item = Result<pb::StreamPingsResponse, Status>> + Send>>;
+    type StreamPingsStream =
+        Pin<Box<dyn Stream<Item = Result<pb::StreamPingsResponse, Status>> + Send>>;
 
     async fn stream_pings(
         &self,
@@ -91,8 +98,16 @@ impl LocationService for Locations {
         let service = self.clone();
         let answers = request.into_inner().map(move |batch| {
             let batch = batch?;
-            let Taken { accepted, stale, rejected } = service.take(&batch.city, &batch.pings)?;
-            Ok(pb::StreamPingsResponse { accepted, stale, rejected })
+            let Taken {
+                accepted,
+                stale,
+                rejected,
+            } = service.take(&batch.city, &batch.pings)?;
+            Ok(pb::StreamPingsResponse {
+                accepted,
+                stale,
+                rejected,
+            })
         });
         // A stream that stays open must not hold the process: the app opens it again elsewhere.
         let until = self.shutdown.clone().cancelled_owned();
@@ -104,15 +119,27 @@ impl LocationService for Locations {
         request: Request<pb::ReportPingsRequest>,
     ) -> Result<Response<pb::ReportPingsResponse>, Status> {
         let batch = request.into_inner();
-        let Taken { accepted, stale, rejected } = self.take(&batch.city, &batch.pings)?;
-        Ok(Response::new(pb::ReportPingsResponse { accepted, stale, rejected }))
+        let Taken {
+            accepted,
+            stale,
+            rejected,
+        } = self.take(&batch.city, &batch.pings)?;
+        Ok(Response::new(pb::ReportPingsResponse {
+            accepted,
+            stale,
+            rejected,
+        }))
     }
 
     async fn find_nearby(
         &self,
         request: Request<pb::FindNearbyRequest>,
     ) -> Result<Response<pb::FindNearbyResponse>, Status> {
-        Ok(Response::new(self.nearby(request.get_ref(), "", self.clock.now())?))
+        Ok(Response::new(self.nearby(
+            request.get_ref(),
+            "",
+            self.clock.now(),
+        )?))
     }
 
     async fn find_nearby_batch(
@@ -138,7 +165,10 @@ impl LocationService for Locations {
     ) -> Result<Response<pb::GetDriverPositionResponse>, Status> {
         let driver: DriverId = name(&request.get_ref().driver, "driver")?;
         let now = self.clock.now();
-        let (city, seen) = self.index.last_seen(driver, now).ok_or(Refusal::DriverNotSeen(driver))?;
+        let (city, seen) = self
+            .index
+            .last_seen(driver, now)
+            .ok_or(Refusal::DriverNotSeen(driver))?;
         Ok(Response::new(pb::GetDriverPositionResponse {
             driver: driver.name(),
             city: self.index.city_id(city).to_owned(),
@@ -161,7 +191,10 @@ impl LocationService for Locations {
             .index
             .count_available(city, max_age_ms, self.clock.now())
             .into_iter()
-            .map(|(cell, available)| pb::CellCount { cell: cell.to_u64(), available: saturating_i32(available.into()) })
+            .map(|(cell, available)| pb::CellCount {
+                cell: cell.to_u64(),
+                available: saturating_i32(available.into()),
+            })
             .collect();
         Ok(Response::new(pb::CountCellsResponse { cells }))
     }

@@ -17,5 +17,7 @@ pub const SURGE_RESOLUTION: u8 = 8;
 
 /// The surge cell of a point.
 pub fn surge_cell(point: Point) -> Cell {
-    point.cell(SURGE_RESOLUTION).expect("every point on earth has a cell of every resolution")
+    point
+        .cell(SURGE_RESOLUTION)
+        .expect("every point on earth has a cell of every resolution")
 }

@@ -16,7 +16,10 @@ use hexcab_types::{BasisPoints, Cell, CityId, RiderId, Timestamp, TripId};
 use prost::Message;
 
 use crate::{
-    domain::{surge::{CellSurge, Snapshot}, surge_cell},
+    domain::{
+        surge::{CellSurge, Snapshot},
+        surge_cell,
+    },
     market::{Markets, Supply},
     store::{Observed, Store},
 };
@@ -48,7 +51,13 @@ impl Handler for TripHandler {
         }
         let counted = self
             .store
-            .count_request(TRIP_CONSUMER, event, (request.trip, request.rider), (&request.city, request.cell), request.at)
+            .count_request(
+                TRIP_CONSUMER,
+                event,
+                (request.trip, request.rider),
+                (&request.city, request.cell),
+                request.at,
+            )
             .await
             .map_err(|error| Failure::Dependency(error.into()))?;
         tracing::debug!(trip.id = %request.trip, counted, "trip requested");
@@ -88,13 +97,22 @@ impl Handler for SupplyHandler {
     async fn handle(&self, event: &Incoming) -> Result<(), Failure> {
         let counted: SupplyCounted = decode(event)?;
         let city: CityId = parsed(&counted.city, "city").map_err(poison)?;
-        let Some(market) = self.markets.get(&city) else { return Ok(()) };
+        let Some(market) = self.markets.get(&city) else {
+            return Ok(());
+        };
         let counted_at = timestamp(counted.occur_time, "occur_time").map_err(poison)?;
         let available = counted.cells.iter().map(|cell| {
-            let available = u32::try_from(cell.available).map_err(|error| Failure::Poison(error.to_string()))?;
-            Ok((Cell::from_u64(cell.cell).map_err(|error| Failure::Poison(error.to_string()))?, available))
+            let available = u32::try_from(cell.available)
+                .map_err(|error| Failure::Poison(error.to_string()))?;
+            Ok((
+                Cell::from_u64(cell.cell).map_err(|error| Failure::Poison(error.to_string()))?,
+                available,
+            ))
         });
-        market.hear(Supply { counted_at, available: available.collect::<Result<_, Failure>>()? });
+        market.hear(Supply {
+            counted_at,
+            available: available.collect::<Result<_, Failure>>()?,
+        });
         Ok(())
     }
 }
@@ -107,22 +125,38 @@ pub fn surge_computed(city: &CityId, snapshot: &Snapshot) -> Outgoing {
         occur_time: Some(to_timestamp(snapshot.created_at)),
         cells: surging_cells(snapshot),
     };
-    outgoing(topic::SURGE, "SurgeComputed", city, snapshot.id.name(), snapshot.created_at, &event)
+    outgoing(
+        topic::SURGE,
+        "SurgeComputed",
+        city,
+        snapshot.id.name(),
+        snapshot.created_at,
+        &event,
+    )
 }
 
 /// What riders asked for since the last time, for the topic DEMAND.
 pub fn demand_observed(city: &CityId, at: Timestamp, observed: &Observed) -> Outgoing {
-    let cells = observed.iter().map(|(cell, (quotes, requests))| pb::DemandCell {
-        cell: cell.to_u64(),
-        quotes: *quotes,
-        requests: *requests,
-    });
+    let cells = observed
+        .iter()
+        .map(|(cell, (quotes, requests))| pb::DemandCell {
+            cell: cell.to_u64(),
+            quotes: *quotes,
+            requests: *requests,
+        });
     let event = pb::DemandObserved {
         city: city.to_string(),
         occur_time: Some(to_timestamp(at)),
         cells: cells.collect(),
     };
-    outgoing(topic::DEMAND, "DemandObserved", city, format!("cities/{city}"), at, &event)
+    outgoing(
+        topic::DEMAND,
+        "DemandObserved",
+        city,
+        format!("cities/{city}"),
+        at,
+        &event,
+    )
 }
 
 /// The cells of a snapshot that are not at 1, for the wire.
@@ -133,7 +167,12 @@ pub fn surging_cells(snapshot: &Snapshot) -> Vec<pb::SurgeCell> {
         demand: i32::try_from(surge.demand).unwrap_or(i32::MAX),
         supply: i32::try_from(surge.supply).unwrap_or(i32::MAX),
     };
-    snapshot.cells.iter().filter(|surge| surge.shown != BasisPoints::ONE).map(cell).collect()
+    snapshot
+        .cells
+        .iter()
+        .filter(|surge| surge.shown != BasisPoints::ONE)
+        .map(cell)
+        .collect()
 }
 
 fn outgoing(
@@ -157,7 +196,8 @@ fn outgoing(
 }
 
 fn decode<M: Message + Default>(event: &Incoming) -> Result<M, Failure> {
-    M::decode(event.payload.clone()).map_err(|error| Failure::Poison(format!("{}: {error}", event.kind)))
+    M::decode(event.payload.clone())
+        .map_err(|error| Failure::Poison(format!("{}: {error}", event.kind)))
 }
 
 fn poison(error: FieldError) -> Failure {
@@ -166,6 +206,14 @@ fn poison(error: FieldError) -> Failure {
 
 /// Handlers as the bus wants them.
 pub fn handlers(markets: &Markets, store: &Store) -> (Arc<dyn Handler>, Arc<dyn Handler>) {
-    let trips = TripHandler { markets: markets.clone(), store: store.clone() };
-    (Arc::new(trips), Arc::new(SupplyHandler { markets: markets.clone() }))
+    let trips = TripHandler {
+        markets: markets.clone(),
+        store: store.clone(),
+    };
+    (
+        Arc::new(trips),
+        Arc::new(SupplyHandler {
+            markets: markets.clone(),
+        }),
+    )
 }

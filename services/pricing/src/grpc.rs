@@ -38,19 +38,35 @@ impl PricingService for Prices {
     ) -> Result<Response<pb::CreateQuoteResponse>, Status> {
         let asked = asked(request.into_inner())?;
         let signed = self.quoting.quote(asked).await?;
-        Ok(Response::new(pb::CreateQuoteResponse { quote: Some(signed.into()) }))
+        Ok(Response::new(pb::CreateQuoteResponse {
+            quote: Some(signed.into()),
+        }))
     }
 
-    async fn get_quote(&self, request: Request<pb::GetQuoteRequest>) -> Result<Response<pb::GetQuoteResponse>, Status> {
+    async fn get_quote(
+        &self,
+        request: Request<pb::GetQuoteRequest>,
+    ) -> Result<Response<pb::GetQuoteResponse>, Status> {
         let id = name(&request.get_ref().name, "name")?;
         let signed = self.quoting.made_before(id).await?;
-        Ok(Response::new(pb::GetQuoteResponse { quote: Some(signed.into()) }))
+        Ok(Response::new(pb::GetQuoteResponse {
+            quote: Some(signed.into()),
+        }))
     }
 
-    async fn get_surge(&self, request: Request<pb::GetSurgeRequest>) -> Result<Response<pb::GetSurgeResponse>, Status> {
+    async fn get_surge(
+        &self,
+        request: Request<pb::GetSurgeRequest>,
+    ) -> Result<Response<pb::GetSurgeResponse>, Status> {
         let city: CityId = parsed(&request.get_ref().city, "city")?;
-        let market = self.quoting.markets.get(&city).ok_or_else(|| refused(&Refusal::CityUnknown(city.clone())))?;
-        let Some(snapshot) = market.snapshot() else { return Ok(Response::new(pb::GetSurgeResponse::default())) };
+        let market = self
+            .quoting
+            .markets
+            .get(&city)
+            .ok_or_else(|| refused(&Refusal::CityUnknown(city.clone())))?;
+        let Some(snapshot) = market.snapshot() else {
+            return Ok(Response::new(pb::GetSurgeResponse::default()));
+        };
         Ok(Response::new(pb::GetSurgeResponse {
             snapshot: snapshot.id.name(),
             create_time: Some(to_timestamp(snapshot.created_at)),
@@ -71,7 +87,14 @@ fn asked(request: pb::CreateQuoteRequest) -> Result<Asked, FieldError> {
 }
 
 fn product(given: &str) -> Result<ProductId, FieldError> {
-    parsed(if given.is_empty() { USUAL_PRODUCT } else { given }, "product")
+    parsed(
+        if given.is_empty() {
+            USUAL_PRODUCT
+        } else {
+            given
+        },
+        "product",
+    )
 }
 
 impl From<Signed> for pb::Quote {
@@ -90,12 +113,20 @@ impl From<Signed> for pb::Quote {
             driver_pay: Some(quote.fare.driver_pay.into()),
             tax: Some(quote.fare.tax.into()),
             surge_bp: quote.surge.0.cast_signed(),
-            surge_snapshot: quote.snapshot.map(|snapshot| snapshot.name()).unwrap_or_default(),
+            surge_snapshot: quote
+                .snapshot
+                .map(|snapshot| snapshot.name())
+                .unwrap_or_default(),
             fare_version: quote.fare_version,
             create_time: Some(to_timestamp(quote.created_at)),
             expire_time: Some(to_timestamp(quote.expires_at)),
             token,
-            lines: lines.map(|line| pb::FareLine { label: line.label, amount: Some(line.amount.into()) }).collect(),
+            lines: lines
+                .map(|line| pb::FareLine {
+                    label: line.label,
+                    amount: Some(line.amount.into()),
+                })
+                .collect(),
         }
     }
 }

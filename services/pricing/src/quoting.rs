@@ -67,7 +67,10 @@ impl Quoting {
         if let Some(known) = self.store.quote_of_request(asked.request).await? {
             return self.sign(known.answer(&asked)?);
         }
-        let market = self.markets.get(&asked.city).ok_or_else(|| Refusal::CityUnknown(asked.city.clone()))?;
+        let market = self
+            .markets
+            .get(&asked.city)
+            .ok_or_else(|| Refusal::CityUnknown(asked.city.clone()))?;
         let quote = self.price(market, asked.clone())?;
         self.sign(self.store.keep_quote(&quote).await?.answer(&asked)?)
     }
@@ -77,14 +80,22 @@ impl Quoting {
     /// # Errors
     /// When there is none, or the store is away.
     pub async fn made_before(&self, id: QuoteId) -> Result<Signed, QuoteError> {
-        self.sign(self.store.quote(id).await?.ok_or(Refusal::QuoteUnknown(id))?)
+        self.sign(
+            self.store
+                .quote(id)
+                .await?
+                .ok_or(Refusal::QuoteUnknown(id))?,
+        )
     }
 
     fn price(&self, market: &Market, asked: Asked) -> Result<Quote, QuoteError> {
         let product = asked.check(&market.city)?;
         let now = self.clock.now();
         let hour = market.city.hour_of_week(now);
-        let leg = market.roads.leg(asked.pickup, asked.dropoff, hour).ok_or(Refusal::NoRoute)?;
+        let leg = market
+            .roads
+            .leg(asked.pickup, asked.dropoff, hour)
+            .ok_or(Refusal::NoRoute)?;
         let circumstances = Circumstances {
             id: Uuid::now_v7().into(),
             leg,

@@ -18,7 +18,10 @@ impl From<QuoteError> for Status {
             QuoteError::Refused(refusal) => refused(&refusal),
             QuoteError::Store(error) => error.status(DOMAIN),
             QuoteError::Fare(_) | QuoteError::Token(_) => {
-                tracing::error!(error = format!("{:#}", anyhow::Error::new(failure)), "no quote could be made");
+                tracing::error!(
+                    error = format!("{:#}", anyhow::Error::new(failure)),
+                    "no quote could be made"
+                );
                 internal(DOMAIN)
             }
         }

@@ -33,14 +33,20 @@ impl Surging {
     /// # Errors
     /// Never; the signature is a task's.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Some(market) = self.markets.get(&self.city) else { return Ok(()) };
+        let Some(market) = self.markets.get(&self.city) else {
+            return Ok(());
+        };
         let interval_s = i64::from(market.city.surge.interval_s);
+        let mut slot = self.clock.now().timestamp().div_euclid(interval_s);
         loop {
-            let slot = self.clock.now().timestamp().div_euclid(interval_s);
-            let begins = Timestamp::from_timestamp((slot + 1) * interval_s, 0).unwrap_or(Timestamp::MAX_UTC);
+            // A tick that took longer than its slot is followed at once by that of the slot it ended in.
+            let next = (slot + 1) * interval_s;
+            let begins = Timestamp::from_timestamp(next, 0).unwrap_or(Timestamp::MAX_UTC);
             let tick = async {
                 self.clock.sleep_until(begins).await;
-                self.tick(market).await
+                let now = self.clock.now();
+                slot = now.timestamp().div_euclid(interval_s);
+                self.tick(market, slot, now).await
             };
             match shutdown.run_until_cancelled(tick).await {
                 None => return Ok(()),
@@ -52,14 +58,13 @@ impl Surging {
         }
     }
 
-    async fn tick(&self, market: &Market) -> Result<(), PgError> {
-        let now = self.clock.now();
+    async fn tick(&self, market: &Market, slot: i64, now: Timestamp) -> Result<(), PgError> {
         let supply = market.fresh_supply(now);
         let rules = &market.city.surge;
         let tick = Tick {
             city: &market.city.id,
             rules,
-            slot: now.timestamp().div_euclid(rules.interval_s.into()),
+            slot,
             now,
             id: Uuid::now_v7().into(),
             supply: supply.as_ref().map(|supply| &supply.available),
@@ -68,10 +73,18 @@ impl Surging {
         let computed = self
             .store
             .tick(tick, |snapshot, observed| {
-                [events::surge_computed(city, snapshot), events::demand_observed(city, snapshot.created_at, observed)]
+                [
+                    events::surge_computed(city, snapshot),
+                    events::demand_observed(city, snapshot.created_at, observed),
+                ]
             })
             .await?;
-        let highest_bp = computed.snapshot.cells.iter().map(|surge| surge.shown.0).max();
+        let highest_bp = computed
+            .snapshot
+            .cells
+            .iter()
+            .map(|surge| surge.shown.0)
+            .max();
         tracing::debug!(%city, snapshot = %computed.snapshot.id, computed.is_new, ?highest_bp, "surge");
         market.adopt(computed.snapshot);
         Ok(())

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How long coming online takes, real time: for all, and for each driver. Signing in and connecting a fleet is work.
-const WARM_UP: Duration = Duration::from_secs(2);
+const WARM_UP: Duration = Duration::from_millis(500);
 const WARM_UP_PER_DRIVER: Duration = Duration::from_millis(3);
 /// A window that begins so soon by the clock is waited for; else it begins after the warm-up. City time.
 const WAIT_FOR_WINDOW: TimeDelta = TimeDelta::minutes(15);

@@ -125,8 +125,11 @@ fn near_time(at: Timestamp, window: &Range<Timestamp>, rng: &mut impl Rng) -> Ti
 /// A Poisson process: exponential gaps.
 fn arrivals(window: Range<Timestamp>, per_second: f64, rng: &mut impl Rng) -> Vec<Timestamp> {
     let mut arrivals = Vec::new();
+    if per_second <= 0.0 {
+        return arrivals;
+    }
     let mut at = window.start;
-    while per_second > 0.0 {
+    loop {
         // 1 - u lies in (0, 1], so that its logarithm is finite.
         let gap = -(1.0 - rng.random_range(0.0..1.0_f64)).ln() / per_second;
         at += seconds(gap);

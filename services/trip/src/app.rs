@@ -34,18 +34,26 @@ impl App {
     /// # Errors
     /// When something it stands on is missing or wrong: which.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
-        let quotes = Verifier::from_pem(&config.quote_public_key)
-            .context("quote_public_key: want pricing's Ed25519 public key in PEM (or quote_public_key_file)")?;
+        let quotes = Verifier::from_pem(&config.quote_public_key).context(
+            "quote_public_key: want pricing's Ed25519 public key in PEM (or quote_public_key_file)",
+        )?;
         let rules = rules(&config.cities)?;
-        let pg = Pg::connect(&config.postgres, "trip").await.context("postgres.url")?;
+        let pg = Pg::connect(&config.postgres, "trip")
+            .await
+            .context("postgres.url")?;
         migrate(&pg).await?;
 
         let trips = Trips::new(pg.clone(), clock, rules, events::encode);
         let readiness = Readiness::new();
-        let server = GrpcServer::new("trip", &config.server, readiness.clone(), hexcab_proto::FILE_DESCRIPTOR_SET)
-            .add(TripServiceServer::new(TripApi::new(trips.clone(), quotes)))
-            .bind()
-            .await?;
+        let server = GrpcServer::new(
+            "trip",
+            &config.server,
+            readiness.clone(),
+            hexcab_proto::FILE_DESCRIPTOR_SET,
+        )
+        .add(TripServiceServer::new(TripApi::new(trips.clone(), quotes)))
+        .bind()
+        .await?;
 
         let tasks = Tasks::new();
         let payment = Consumer::new(
@@ -55,7 +63,11 @@ impl App {
             Arc::new(PaymentEvents::new(trips.clone())),
             readiness.component("kafka"),
         );
-        tasks.spawn("postgres", pg.clone().watch(readiness.component("postgres"), tasks.shutdown()));
+        tasks.spawn(
+            "postgres",
+            pg.clone()
+                .watch(readiness.component("postgres"), tasks.shutdown()),
+        );
         tasks.spawn("relay", Relay::new(pg, &config.kafka).run(tasks.shutdown()));
         tasks.spawn("payment events", payment.run(tasks.shutdown()));
         tasks.spawn("deadlines", sweeper::run(trips, tasks.shutdown()));
@@ -81,7 +93,9 @@ impl App {
 /// # Errors
 /// When one cannot be applied.
 pub async fn migrate(pg: &Pg) -> anyhow::Result<()> {
-    hexcab_bus::migrate(pg).await.context("migrate outbox and inbox")?;
+    hexcab_bus::migrate(pg)
+        .await
+        .context("migrate outbox and inbox")?;
     pg.migrate(&MIGRATIONS).await.context("migrate trips")
 }
 

@@ -1,6 +1,6 @@
 //! The life of one trip, pure: no SQL, Kafka, protobuf, tokio, clock or chance; `now` and new ids are arguments.
 //!
-//! - [`trip`] the trip, its states with the data each has, and how an event changes it ([`Trip::apply`])
+//! - [`trip`] the trip, and how an event changes it ([`Trip::apply`]); [`state`] its states with the data each has
 //! - [`command`] what may be asked of a trip, [`event`] what happened to it
 //! - [`decide`](mod@decide) which command does what in which state: the one table of states and commands
 //! - `offer`, `ride`, `cancellation`, `search` one rule each; [`refusal`] the catalogue of reasons
@@ -9,6 +9,7 @@ pub mod command;
 pub mod decide;
 pub mod event;
 pub mod refusal;
+pub mod state;
 pub mod trip;
 
 mod cancellation;
@@ -26,10 +27,11 @@ pub use decide::decide;
 pub use event::Event;
 pub use refusal::{Refusal, RefusalKind};
 pub use search::{NewTrip, request};
-pub use trip::{
-    Acceptance, Arrival, Cancellation, CancelledBy, Exclusion, ExclusionReason, Offer, Order, Progress, Ride,
-    StartCode, State, Trip,
+pub use state::{
+    Acceptance, Arrival, Cancellation, CancelledBy, Exclusion, ExclusionReason, Offer, Progress,
+    Ride, State,
 };
+pub use trip::{Order, StartCode, Trip};
 
 /// How long after its deadline an acceptance still counts, by the city's clock: a driver who pressed in time must not
 /// lose to the network. Postgres knows the same second (`trips_acceptance_in_time`).
@@ -61,6 +63,11 @@ impl RuleBook {
 
 impl FromIterator<(CityId, ProductId, Rules)> for RuleBook {
     fn from_iter<I: IntoIterator<Item = (CityId, ProductId, Rules)>>(rules: I) -> Self {
-        Self(rules.into_iter().map(|(city, product, rules)| ((city, product), rules)).collect())
+        Self(
+            rules
+                .into_iter()
+                .map(|(city, product, rules)| ((city, product), rules))
+                .collect(),
+        )
     }
 }

@@ -44,11 +44,21 @@ impl PaymentEvents {
 impl Handler for PaymentEvents {
     async fn handle(&self, event: &Incoming) -> Result<(), Failure> {
         let payment: PaymentEvent = event.decode()?;
-        let consumed = self.trips.consume(event, ordered(&payment)?).await.map_err(failure)?;
+        let consumed = self
+            .trips
+            .consume(event, ordered(&payment)?)
+            .await
+            .map_err(failure)?;
         match consumed {
-            Consumed::Done(trip) => tracing::info!(trip.id = %trip.id, "the hold was declined, the trip is called off"),
+            Consumed::Done(trip) => {
+                tracing::info!(trip.id = %trip.id, "the hold was declined, the trip is called off")
+            }
             Consumed::Refused(refusal) => {
-                tracing::info!(trip = payment.trip, refusal = refusal.reason(), "a declined hold came too late");
+                tracing::info!(
+                    trip = payment.trip,
+                    refusal = refusal.reason(),
+                    "a declined hold came too late"
+                );
             }
             Consumed::Before | Consumed::Noted => {}
         }
@@ -60,10 +70,13 @@ impl Handler for PaymentEvents {
 fn ordered(payment: &PaymentEvent) -> Result<Option<(TripId, Command)>, Failure> {
     match &payment.event {
         Some(Happened::HoldDeclined(_)) => {
-            let trip = name(&payment.trip, "trip").map_err(|error| Failure::Poison(error.to_string()))?;
+            let trip =
+                name(&payment.trip, "trip").map_err(|error| Failure::Poison(error.to_string()))?;
             Ok(Some((trip, Command::Cancel(Canceller::PaymentDeclined))))
         }
-        Some(Happened::HoldPlaced(_) | Happened::Captured(_) | Happened::Voided(_)) | None => Ok(None),
+        Some(Happened::HoldPlaced(_) | Happened::Captured(_) | Happened::Voided(_)) | None => {
+            Ok(None)
+        }
     }
 }
 

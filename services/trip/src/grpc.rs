@@ -31,7 +31,9 @@ macro_rules! command {
     ($self:ident, $request:ident, $parse:path, $response:ident) => {{
         let (key, trip, command) = $parse($request.into_inner())?;
         let trip = $self.trips.execute(key, trip, command).await?;
-        Ok(Response::new(proto::$response { trip: answer(&trip) }))
+        Ok(Response::new(proto::$response {
+            trip: answer(&trip),
+        }))
     }};
 }
 
@@ -43,15 +45,22 @@ impl TripService for TripApi {
     ) -> Result<Response<proto::CreateTripResponse>, Status> {
         let (key, new) = parse::create_trip(request.into_inner(), &self.quotes)?;
         let trip = self.trips.create(key, new).await?;
-        Ok(Response::new(proto::CreateTripResponse { trip: answer(&trip) }))
+        Ok(Response::new(proto::CreateTripResponse {
+            trip: answer(&trip),
+        }))
     }
 
     async fn get_trip(
         &self,
         request: Request<proto::GetTripRequest>,
     ) -> Result<Response<proto::GetTripResponse>, Status> {
-        let trip = self.trips.get(parse::trip(&request.into_inner().name)?).await?;
-        Ok(Response::new(proto::GetTripResponse { trip: answer(&trip) }))
+        let trip = self
+            .trips
+            .get(parse::trip(&request.into_inner().name)?)
+            .await?;
+        Ok(Response::new(proto::GetTripResponse {
+            trip: answer(&trip),
+        }))
     }
 
     async fn list_trips(
@@ -70,10 +79,17 @@ impl TripService for TripApi {
         &self,
         request: Request<proto::ListTripEventsRequest>,
     ) -> Result<Response<proto::ListTripEventsResponse>, Status> {
-        let payloads = self.trips.events(parse::trip(&request.into_inner().name)?).await?;
-        let events = payloads.iter().map(|payload| proto::TripEvent::decode(payload.as_slice()));
+        let payloads = self
+            .trips
+            .events(parse::trip(&request.into_inner().name)?)
+            .await?;
+        let events = payloads
+            .iter()
+            .map(|payload| proto::TripEvent::decode(payload.as_slice()));
         let events = events.collect::<Result<Vec<_>, _>>().map_err(|error| {
-            Status::from(crate::store::ExecuteError::Unreadable(format!("an event: {error}")))
+            Status::from(crate::store::ExecuteError::Unreadable(format!(
+                "an event: {error}"
+            )))
         })?;
         Ok(Response::new(proto::ListTripEventsResponse { events }))
     }

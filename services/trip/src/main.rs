@@ -4,7 +4,8 @@ use hexcab_trip::{app::App, config::Config};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Some(config) = hexcab_chassis::config::from_args::<Config>("trip", "the life of a trip")? else {
+    let Some(config) = hexcab_chassis::config::from_args::<Config>("trip", "the life of a trip")?
+    else {
         return Ok(());
     };
     let telemetry = hexcab_telemetry::init("trip", &config.telemetry)?;

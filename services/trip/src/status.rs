@@ -21,12 +21,18 @@ impl From<ExecuteError> for Status {
                 };
                 status::error(code, refusal.reason(), DOMAIN, message)
             }
-            ExecuteError::NoSuchTrip => status::error(Code::NotFound, "TRIP_NOT_FOUND", DOMAIN, message),
+            ExecuteError::NoSuchTrip => {
+                status::error(Code::NotFound, "TRIP_NOT_FOUND", DOMAIN, message)
+            }
             ExecuteError::RequestIdReused => {
                 status::error(Code::InvalidArgument, "REQUEST_ID_REUSED", DOMAIN, message)
             }
-            ExecuteError::RequestInFlight => status::error(Code::Aborted, "REQUEST_IN_FLIGHT", DOMAIN, message),
-            ExecuteError::VersionConflict => status::error(Code::Aborted, "TRIP_CHANGED", DOMAIN, message),
+            ExecuteError::RequestInFlight => {
+                status::error(Code::Aborted, "REQUEST_IN_FLIGHT", DOMAIN, message)
+            }
+            ExecuteError::VersionConflict => {
+                status::error(Code::Aborted, "TRIP_CHANGED", DOMAIN, message)
+            }
             ExecuteError::Unreadable(what) => {
                 tracing::error!(what, "what is stored cannot be read");
                 status::internal(DOMAIN)

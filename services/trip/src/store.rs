@@ -10,6 +10,7 @@
 
 pub mod postgres;
 
+mod fetch;
 mod guards;
 mod list;
 mod requests;

@@ -26,11 +26,17 @@ impl From<&Trip> for proto::Trip {
             charge: trip.charge().map(Money::into),
             start_code: order.start_code.as_str().to_owned(),
             cancellation: cancellation(&trip.state),
-            excluded_drivers: trip.excluded.iter().map(|exclusion| exclusion.driver.name()).collect(),
+            excluded_drivers: trip
+                .excluded
+                .iter()
+                .map(|exclusion| exclusion.driver.name())
+                .collect(),
             request_expire_time: Some(to_timestamp(trip.request_expires_at)),
             create_time: Some(to_timestamp(trip.created_at)),
             update_time: Some(to_timestamp(trip.updated_at)),
-            accept_time: progress.acceptance().map(|acceptance| to_timestamp(acceptance.at)),
+            accept_time: progress
+                .acceptance()
+                .map(|acceptance| to_timestamp(acceptance.at)),
             arrive_time: progress.arrived_at().map(to_timestamp),
             start_time: progress.started_at().map(to_timestamp),
             end_time: trip.state.ended_at().map(to_timestamp),
@@ -58,26 +64,39 @@ fn happened(event: &Event) -> proto::trip_event::Event {
     use proto::trip_event::Event as Proto;
     match event {
         Event::Requested { .. } => Proto::Requested(proto::TripRequested {}),
-        Event::OfferMade(offer) => {
-            Proto::OfferMade(proto::OfferMade { driver: offer.driver.name(), epoch: offer.epoch })
-        }
-        Event::OfferAccepted { driver, epoch } => {
-            Proto::OfferAccepted(proto::OfferAccepted { driver: driver.name(), epoch: *epoch })
-        }
-        Event::OfferDeclined { driver, epoch } => {
-            Proto::OfferDeclined(proto::OfferDeclined { driver: driver.name(), epoch: *epoch })
-        }
-        Event::OfferExpired { driver, epoch } => {
-            Proto::OfferExpired(proto::OfferExpired { driver: driver.name(), epoch: *epoch })
-        }
+        Event::OfferMade(offer) => Proto::OfferMade(proto::OfferMade {
+            driver: offer.driver.name(),
+            epoch: offer.epoch,
+        }),
+        Event::OfferAccepted { driver, epoch } => Proto::OfferAccepted(proto::OfferAccepted {
+            driver: driver.name(),
+            epoch: *epoch,
+        }),
+        Event::OfferDeclined { driver, epoch } => Proto::OfferDeclined(proto::OfferDeclined {
+            driver: driver.name(),
+            epoch: *epoch,
+        }),
+        Event::OfferExpired { driver, epoch } => Proto::OfferExpired(proto::OfferExpired {
+            driver: driver.name(),
+            epoch: *epoch,
+        }),
         Event::Arrived { .. } => Proto::DriverArrived(proto::DriverArrived {}),
         Event::Started { .. } => Proto::Started(proto::TripStarted {}),
         Event::Completed { .. } => Proto::Completed(proto::TripCompleted {}),
-        Event::Cancelled { progress, asked, .. } => {
-            let driver = progress.acceptance().map(|acceptance| acceptance.driver).or(*asked);
-            Proto::Cancelled(proto::TripCancelled { driver: name_or_empty(driver) })
+        Event::Cancelled {
+            progress, asked, ..
+        } => {
+            let driver = progress
+                .acceptance()
+                .map(|acceptance| acceptance.driver)
+                .or(*asked);
+            Proto::Cancelled(proto::TripCancelled {
+                driver: name_or_empty(driver),
+            })
         }
-        Event::Released { driver, .. } => Proto::Released(proto::TripReleased { driver: driver.name() }),
+        Event::Released { driver, .. } => Proto::Released(proto::TripReleased {
+            driver: driver.name(),
+        }),
         Event::Expired => Proto::Expired(proto::TripExpired {}),
     }
 }
@@ -96,7 +115,15 @@ fn state(state: &State) -> proto::State {
 }
 
 fn offer(state: &State) -> Option<proto::Offer> {
-    let State::Offered(Offer { driver, epoch, expires_at, decision, pickup_eta_s, pickup_distance_m }) = state else {
+    let State::Offered(Offer {
+        driver,
+        epoch,
+        expires_at,
+        decision,
+        pickup_eta_s,
+        pickup_distance_m,
+    }) = state
+    else {
         return None;
     };
     Some(proto::Offer {
@@ -110,14 +137,34 @@ fn offer(state: &State) -> Option<proto::Offer> {
 }
 
 fn cancellation(state: &State) -> Option<proto::Cancellation> {
-    let State::Cancelled { cancellation: Cancellation { by, fee }, .. } = state else { return None };
+    let State::Cancelled {
+        cancellation: Cancellation { by, fee },
+        ..
+    } = state
+    else {
+        return None;
+    };
     let (by, reason, note) = match by {
-        CancelledBy::RiderChangedMind => (proto::CancelledBy::Rider, proto::CancelReason::ChangedMind, ""),
-        CancelledBy::RiderWaitedTooLong => (proto::CancelledBy::Rider, proto::CancelReason::WaitedTooLong, ""),
-        CancelledBy::PaymentDeclined => (proto::CancelledBy::System, proto::CancelReason::PaymentDeclined, ""),
-        CancelledBy::Operator { operator: _, note } => {
-            (proto::CancelledBy::Operator, proto::CancelReason::Operator, note.as_str())
-        }
+        CancelledBy::RiderChangedMind => (
+            proto::CancelledBy::Rider,
+            proto::CancelReason::ChangedMind,
+            "",
+        ),
+        CancelledBy::RiderWaitedTooLong => (
+            proto::CancelledBy::Rider,
+            proto::CancelReason::WaitedTooLong,
+            "",
+        ),
+        CancelledBy::PaymentDeclined => (
+            proto::CancelledBy::System,
+            proto::CancelReason::PaymentDeclined,
+            "",
+        ),
+        CancelledBy::Operator { operator: _, note } => (
+            proto::CancelledBy::Operator,
+            proto::CancelReason::Operator,
+            note.as_str(),
+        ),
     };
     Some(proto::Cancellation {
         by: by.into(),

@@ -83,8 +83,8 @@ async fn an_event_has_its_effect_once_per_consumer() {
 async fn record(bench: &Bench, consumer: &str, event: &Incoming) -> bool {
     bench
         .pg
-        .serializable("test.inbox", |mut tx| async move {
-            Ok::<_, PgError>(inbox::first_time(&mut tx, consumer, event).await?)
+        .serializable::<_, PgError, _, _>("test.inbox", |mut tx| async move {
+            inbox::first_time(&mut tx, consumer, event).await
         })
         .await
         .unwrap()

@@ -1,5 +1,7 @@
 //! The bus over a real Postgres and the embedded broker: outbox, relay, inbox, consumer, dead letters.
 
+#![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
+
 mod consuming;
 mod relaying;
 

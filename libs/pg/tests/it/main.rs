@@ -1,5 +1,7 @@
 //! The one transaction, over a real Postgres.
 
+#![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hexcab_pg::{Pg, PgError};

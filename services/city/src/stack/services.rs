@@ -186,6 +186,8 @@ pub struct Wiring<'a> {
     pub processor_key: PathBuf,
 }
 
+/// The binary of the simulator, which is no part of a city.
+pub const SIMULATOR: &str = "hexcab-simulator";
 /// The variable that carries the broker's address.
 pub const BROKERS_VARIABLE: &str = "HEXCAB_KAFKA__BROKERS";
 

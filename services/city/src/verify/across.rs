@@ -262,5 +262,3 @@ async fn delivered(what: Delivery, from: &mut PgConnection, to: &mut PgConnectio
     Ok(Outcome::new(what.name, what.says, sent.len(), missing.chain(phantoms).collect()))
 }
 
-#[cfg(test)]
-mod tests;

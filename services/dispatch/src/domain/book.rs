@@ -98,21 +98,31 @@ pub struct Taken {
 impl Book {
     /// Takes in a version of a trip. False when it tells nothing new.
     pub fn fold(&mut self, seen: Seen) -> bool {
-        if self.version(seen.trip).is_some_and(|known| known >= seen.version) {
+        if self
+            .version(seen.trip)
+            .is_some_and(|known| known >= seen.version)
+        {
             return false;
         }
         self.changes += 1;
         let stage = match seen.standing {
             Standing::Open(request) => Stage::Open(Open::new(request)),
             Standing::Offered(driver) => Stage::Offered(driver),
-            Standing::Driven { driver, since } => Stage::Driven { driver, since },
+            Standing::Driven(driver) => Stage::Driven {
+                driver,
+                since: seen.changed_at,
+            },
             Standing::Ended => {
                 self.trips.remove(&seen.trip);
                 self.ended.note(seen.trip, seen.version);
                 return true;
             }
         };
-        let entry = Entry { version: seen.version, changed: Mark(self.changes), stage };
+        let entry = Entry {
+            version: seen.version,
+            changed: Mark(self.changes),
+            stage,
+        };
         self.trips.insert(seen.trip, entry);
         true
     }
@@ -135,15 +145,16 @@ impl Book {
         Mark(self.changes)
     }
 
-    /// Takes in a listing of all trips that are not over, begun at `begun`. Returns the trips of the book that it lacks
-    /// although nothing was heard of them since: their end was missed.
-    pub fn merge(&mut self, listed: Vec<Seen>, begun: Mark) -> Vec<TripId> {
+    /// Takes in a listing of all trips that are not over, begun at `begun`, as far as it is about what happened until
+    /// `until`: what is younger comes by its event, which knows the ride's trace better. Returns the trips of the book
+    /// that the listing lacks although nothing was heard of them since: their end was missed.
+    pub fn merge(&mut self, listed: Vec<Seen>, begun: Mark, until: Timestamp) -> Vec<TripId> {
         let names: HashSet<TripId> = listed.iter().map(|seen| seen.trip).collect();
         let missed = |(trip, entry): (&TripId, &Entry)| {
             (entry.changed <= begun && !names.contains(trip)).then_some(*trip)
         };
         let missed = self.trips.iter().filter_map(missed).collect();
-        for seen in listed {
+        for seen in listed.into_iter().filter(|seen| seen.changed_at <= until) {
             self.fold(seen);
         }
         missed
@@ -167,7 +178,10 @@ impl Book {
     /// The requests of a window that closes now; from here on they count as tried.
     pub fn take_window(&mut self, now: Timestamp) -> Taken {
         self.cooling.retain(|_, until| *until > now);
-        let mut taken = Taken { busy: self.cooling.keys().copied().collect(), ..Taken::default() };
+        let mut taken = Taken {
+            busy: self.cooling.keys().copied().collect(),
+            ..Taken::default()
+        };
         taken.lately_busy.extend(self.cooling.keys());
         for entry in self.trips.values_mut() {
             match &mut entry.stage {
@@ -190,7 +204,9 @@ impl Book {
                 }
             }
         }
-        taken.requests.sort_by_key(|waiting| (waiting.request.created_at, waiting.request.trip));
+        taken
+            .requests
+            .sort_by_key(|waiting| (waiting.request.created_at, waiting.request.trip));
         taken.lately_busy.sort_unstable();
         taken.lately_busy.dedup();
         taken
@@ -224,14 +240,21 @@ impl Book {
 
     /// The trip was looked up and folded: if it still stands as it did, there is no doubt any more.
     pub fn settle(&mut self, trip: TripId) {
-        if let Some(Entry { stage: Stage::Open(open), .. }) = self.trips.get_mut(&trip) {
+        if let Some(Entry {
+            stage: Stage::Open(open),
+            ..
+        }) = self.trips.get_mut(&trip)
+        {
             open.in_doubt = false;
         }
     }
 
     /// Trips that must be looked up before they can be in a window.
     pub fn in_doubt(&self) -> Vec<TripId> {
-        self.opens().filter(|open| open.in_doubt).map(|open| open.request.trip).collect()
+        self.opens()
+            .filter(|open| open.in_doubt)
+            .map(|open| open.request.trip)
+            .collect()
     }
 
     /// All open requests, the longest waiting first.
@@ -249,16 +272,23 @@ impl Book {
     }
 
     fn waiting(&self, now: Timestamp) -> impl Iterator<Item = &Open> {
-        self.opens().filter(move |open| open.request.expires_at > now)
+        self.opens()
+            .filter(move |open| open.request.expires_at > now)
     }
 
     fn has_offers(&self) -> bool {
-        self.trips.values().any(|entry| matches!(entry.stage, Stage::Offered(_)))
+        self.trips
+            .values()
+            .any(|entry| matches!(entry.stage, Stage::Offered(_)))
     }
 
     fn open_at(&mut self, trip: TripId, version: i64) -> Option<&mut Open> {
         match self.trips.get_mut(&trip) {
-            Some(Entry { version: known, stage: Stage::Open(open), .. }) if *known == version => Some(open),
+            Some(Entry {
+                version: known,
+                stage: Stage::Open(open),
+                ..
+            }) if *known == version => Some(open),
             Some(_) | None => None,
         }
     }
@@ -266,12 +296,20 @@ impl Book {
 
 impl Open {
     fn new(request: Request) -> Self {
-        Self { request: Arc::new(request), tried: false, searched: false, in_doubt: false, hold_until: None }
+        Self {
+            request: Arc::new(request),
+            tried: false,
+            searched: false,
+            in_doubt: false,
+            hold_until: None,
+        }
     }
 
     /// One whose time is over is trip's to expire; an offer would be refused.
     fn is_ready(&self, now: Timestamp) -> bool {
-        !self.in_doubt && self.request.expires_at > now && self.hold_until.is_none_or(|until| until <= now)
+        !self.in_doubt
+            && self.request.expires_at > now
+            && self.hold_until.is_none_or(|until| until <= now)
     }
 }
 

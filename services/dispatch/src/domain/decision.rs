@@ -47,7 +47,9 @@ impl Decision {
     /// The chosen driver's figures.
     pub fn chosen(&self) -> Option<&Considered> {
         let driver = self.driver?;
-        self.considered.iter().find(|considered| considered.driver == driver)
+        self.considered
+            .iter()
+            .find(|considered| considered.driver == driver)
     }
 
     /// Memory it takes, bytes, about.
@@ -82,11 +84,20 @@ mod tests {
 
     #[test]
     fn the_same_decision_has_the_same_request_id_and_no_other_has_it() {
-        let (trip, decision) = (TripId::from(Uuid::from_u128(1)), DecisionId::from(Uuid::from_u128(2)));
+        let (trip, decision) = (
+            TripId::from(Uuid::from_u128(1)),
+            DecisionId::from(Uuid::from_u128(2)),
+        );
         let id = offer_request_id(trip, 3, decision);
         assert_eq!(id, offer_request_id(trip, 3, decision));
         assert_ne!(id, offer_request_id(trip, 4, decision));
-        assert_ne!(id, offer_request_id(TripId::from(Uuid::from_u128(9)), 3, decision));
-        assert_ne!(id, offer_request_id(trip, 3, DecisionId::from(Uuid::from_u128(9))));
+        assert_ne!(
+            id,
+            offer_request_id(TripId::from(Uuid::from_u128(9)), 3, decision)
+        );
+        assert_ne!(
+            id,
+            offer_request_id(trip, 3, DecisionId::from(Uuid::from_u128(9)))
+        );
     }
 }

@@ -26,7 +26,14 @@ impl Kept {
     /// Keeps at most so many decisions and so many bytes.
     pub fn new(most: usize, most_bytes: usize) -> Self {
         let (order, decisions, last_of) = (VecDeque::new(), HashMap::new(), HashMap::new());
-        Self { most, most_bytes, bytes: 0, order, decisions, last_of }
+        Self {
+            most,
+            most_bytes,
+            bytes: 0,
+            order,
+            decisions,
+            last_of,
+        }
     }
 
     /// Keeps a decision, in the place of the one with the same id if there is one.
@@ -38,7 +45,9 @@ impl Kept {
             None => self.order.push_back(decision.id),
         }
         while self.order.len() > self.most || self.bytes > self.most_bytes {
-            let Some(oldest) = self.order.pop_front() else { break };
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
             self.drop_decision(oldest);
         }
     }
@@ -54,7 +63,9 @@ impl Kept {
     }
 
     fn drop_decision(&mut self, id: DecisionId) {
-        let Some(gone) = self.decisions.remove(&id) else { return };
+        let Some(gone) = self.decisions.remove(&id) else {
+            return;
+        };
         self.bytes -= gone.bytes();
         if self.last_of.get(&gone.trip) == Some(&id) {
             self.last_of.remove(&gone.trip);
@@ -97,7 +108,10 @@ mod tests {
         assert!(kept.decision(id(1)).is_none());
         assert!(kept.last_of(Uuid::from_u128(1).into()).is_none());
         assert_eq!(kept.decision(id(2)).unwrap().window, 2);
-        assert_eq!((kept.decisions.len(), kept.last_of.len(), kept.order.len()), (2, 2, 2));
+        assert_eq!(
+            (kept.decisions.len(), kept.last_of.len(), kept.order.len()),
+            (2, 2, 2)
+        );
     }
 
     #[test]

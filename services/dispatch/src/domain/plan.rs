@@ -65,7 +65,9 @@ pub struct Chosen {
 /// Leaves out whoever must not be asked, and whoever is one too many.
 pub fn narrow(found: &mut Found, busy: &HashSet<DriverId>, most: usize) {
     let excluded = &found.request.excluded;
-    found.nearby.retain(|near| !busy.contains(&near.driver) && !excluded.contains(&near.driver));
+    found
+        .nearby
+        .retain(|near| !busy.contains(&near.driver) && !excluded.contains(&near.driver));
     found.nearby.truncate(most);
 }
 
@@ -77,22 +79,44 @@ pub fn plan(
     hour: HourOfWeek,
     now: Timestamp,
 ) -> Vec<Planned> {
-    let window = Window { requests: candidates(&found, road, hour, now) };
+    let window = Window {
+        requests: candidates(&found, road, hour, now),
+    };
     let mut chosen: Vec<_> = policy.plan(&window).pairs;
     chosen.sort_unstable_by_key(|pair| pair.trip);
     let rows = found.into_iter().zip(&window.requests);
     rows.map(|(found, (request, candidates))| {
         let considered = considered(policy, request, candidates);
-        let pair = chosen.binary_search_by_key(&request.trip, |pair| pair.trip).ok().and_then(|at| chosen.get(at));
+        let pair = chosen
+            .binary_search_by_key(&request.trip, |pair| pair.trip)
+            .ok()
+            .and_then(|at| chosen.get(at));
         let chosen = pair
-            .and_then(|pair| considered.iter().find(|considered| considered.driver == pair.driver))
-            .map(|it| Chosen { driver: it.driver, eta_s: it.eta_s, distance_m: it.distance_m });
-        Planned { request: found.request, considered, chosen, searched_in: found.searched_in }
+            .and_then(|pair| {
+                considered
+                    .iter()
+                    .find(|considered| considered.driver == pair.driver)
+            })
+            .map(|it| Chosen {
+                driver: it.driver,
+                eta_s: it.eta_s,
+                distance_m: it.distance_m,
+            });
+        Planned {
+            request: found.request,
+            considered,
+            chosen,
+            searched_in: found.searched_in,
+        }
     })
     .collect()
 }
 
-fn considered(policy: &dyn Policy, request: &OpenRequest, candidates: &[Candidate]) -> Vec<Considered> {
+fn considered(
+    policy: &dyn Policy,
+    request: &OpenRequest,
+    candidates: &[Candidate],
+) -> Vec<Considered> {
     let priced = candidates.iter().filter_map(|candidate| {
         Some(Considered {
             driver: candidate.driver,
@@ -120,9 +144,14 @@ fn candidates(
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let share = found.len().div_ceil(threads);
     thread::scope(|scope| {
-        let parts: Vec<_> =
-            found.chunks(share).map(|part| scope.spawn(move || part.iter().map(row).collect::<Vec<_>>())).collect();
-        parts.into_iter().flat_map(|part| part.join().expect("road times do not panic")).collect()
+        let parts: Vec<_> = found
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(row).collect::<Vec<_>>()))
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().expect("road times do not panic"))
+            .collect()
     })
 }
 
@@ -146,3 +175,6 @@ fn etas(found: &Found, road: &dyn RoadTimes, hour: HourOfWeek) -> Vec<Candidate>
     };
     found.nearby.iter().zip(legs).map(candidate).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ pub struct Seen {
     pub trip: TripId,
     /// Number of its last event.
     pub version: i64,
+    /// When that happened, city clock.
+    pub changed_at: Timestamp,
     /// What it is to dispatch.
     pub standing: Standing,
 }
@@ -23,12 +25,7 @@ pub enum Standing {
     /// A driver is being asked.
     Offered(DriverId),
     /// A driver is on it.
-    Driven {
-        /// Who.
-        driver: DriverId,
-        /// When the trip last changed, city clock.
-        since: Timestamp,
-    },
+    Driven(DriverId),
     /// It is over.
     Ended,
 }

@@ -1,16 +1,12 @@
 //! A driver's step of a trip → the trip service. Shared by REST, WebSocket and gRPC.
 
 use hexcab_proto::trip::v1::{
-    AcceptOfferRequest, ArriveTripRequest, CompleteTripRequest, DeclineOfferRequest, ReleaseTripRequest,
-    StartTripRequest, Trip,
+    AcceptOfferRequest, ArriveTripRequest, CompleteTripRequest, DeclineOfferRequest,
+    ReleaseTripRequest, StartTripRequest, Trip,
 };
 use hexcab_types::{DriverId, Point, RequestId, TripId};
 
-use crate::{
-    gateway::Gateway,
-    peers::found,
-    status::Problem,
-};
+use crate::{gateway::Gateway, peers::found, status::Problem};
 
 /// What a driver wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,33 +78,84 @@ impl Gateway {
     /// # Errors
     /// What trip answered: NOT_YOUR_TRIP, OFFER_EXPIRED, ….
     pub async fn carry_out(&self, driver: DriverId, command: Command) -> Result<Trip, Problem> {
-        let (name, request_id, driver) = (command.trip.name(), command.request.to_string(), driver.name());
+        let (name, request_id, driver) = (
+            command.trip.name(),
+            command.request.to_string(),
+            driver.name(),
+        );
         let trips = &self.peers;
         let trip = match command.step {
             Step::Accept { epoch } => {
-                let request = AcceptOfferRequest { name, request_id, driver, epoch };
-                trips.trip(request, |mut t, r| async move { t.accept_offer(r).await }).await?.trip
+                let request = AcceptOfferRequest {
+                    name,
+                    request_id,
+                    driver,
+                    epoch,
+                };
+                trips
+                    .trip(request, |mut t, r| async move { t.accept_offer(r).await })
+                    .await?
+                    .trip
             }
             Step::Decline { epoch } => {
-                let request = DeclineOfferRequest { name, request_id, driver, epoch };
-                trips.trip(request, |mut t, r| async move { t.decline_offer(r).await }).await?.trip
+                let request = DeclineOfferRequest {
+                    name,
+                    request_id,
+                    driver,
+                    epoch,
+                };
+                trips
+                    .trip(request, |mut t, r| async move { t.decline_offer(r).await })
+                    .await?
+                    .trip
             }
             Step::Arrive { position } => {
-                let request = ArriveTripRequest { name, request_id, driver, position: Some(position.into()) };
-                trips.trip(request, |mut t, r| async move { t.arrive_trip(r).await }).await?.trip
+                let request = ArriveTripRequest {
+                    name,
+                    request_id,
+                    driver,
+                    position: Some(position.into()),
+                };
+                trips
+                    .trip(request, |mut t, r| async move { t.arrive_trip(r).await })
+                    .await?
+                    .trip
             }
             Step::Start { code } => {
-                let request = StartTripRequest { name, request_id, driver, start_code: code };
-                trips.trip(request, |mut t, r| async move { t.start_trip(r).await }).await?.trip
+                let request = StartTripRequest {
+                    name,
+                    request_id,
+                    driver,
+                    start_code: code,
+                };
+                trips
+                    .trip(request, |mut t, r| async move { t.start_trip(r).await })
+                    .await?
+                    .trip
             }
             Step::Complete { position } => {
                 let position = position.map(Into::into);
-                let request = CompleteTripRequest { name, request_id, driver, position };
-                trips.trip(request, |mut t, r| async move { t.complete_trip(r).await }).await?.trip
+                let request = CompleteTripRequest {
+                    name,
+                    request_id,
+                    driver,
+                    position,
+                };
+                trips
+                    .trip(request, |mut t, r| async move { t.complete_trip(r).await })
+                    .await?
+                    .trip
             }
             Step::Release => {
-                let request = ReleaseTripRequest { name, request_id, driver };
-                trips.trip(request, |mut t, r| async move { t.release_trip(r).await }).await?.trip
+                let request = ReleaseTripRequest {
+                    name,
+                    request_id,
+                    driver,
+                };
+                trips
+                    .trip(request, |mut t, r| async move { t.release_trip(r).await })
+                    .await?
+                    .trip
             }
         };
         found(trip)

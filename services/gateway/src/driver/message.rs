@@ -75,7 +75,11 @@ impl PingMessage {
     /// # Errors
     /// When the point is off the earth.
     pub fn ping(self, driver: DriverId) -> Result<Ping, Problem> {
-        let point = PointView { lat: self.lat, lon: self.lon }.point("lat/lon")?;
+        let point = PointView {
+            lat: self.lat,
+            lon: self.lon,
+        }
+        .point("lat/lon")?;
         Ok(Ping {
             driver: driver.name(),
             lat_e7: point.lat_e7(),
@@ -95,30 +99,89 @@ impl PingMessage {
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 enum Json {
     Ping(PingMessage),
-    Accept { request_id: RequestId, trip: TripId, epoch: i32 },
-    Decline { request_id: RequestId, trip: TripId, epoch: i32 },
-    Arrive { request_id: RequestId, trip: TripId, lat: f64, lon: f64 },
-    Start { request_id: RequestId, trip: TripId, code: String },
-    Complete { request_id: RequestId, trip: TripId, lat: f64, lon: f64 },
-    Release { request_id: RequestId, trip: TripId },
+    Accept {
+        request_id: RequestId,
+        trip: TripId,
+        epoch: i32,
+    },
+    Decline {
+        request_id: RequestId,
+        trip: TripId,
+        epoch: i32,
+    },
+    Arrive {
+        request_id: RequestId,
+        trip: TripId,
+        lat: f64,
+        lon: f64,
+    },
+    Start {
+        request_id: RequestId,
+        trip: TripId,
+        code: String,
+    },
+    Complete {
+        request_id: RequestId,
+        trip: TripId,
+        lat: f64,
+        lon: f64,
+    },
+    Release {
+        request_id: RequestId,
+        trip: TripId,
+    },
 }
 
 /// Reads a message.
 pub fn read(text: &str) -> Said {
-    let command = |request, trip, step| Said::Command(Command { request, trip, step });
+    let command = |request, trip, step| {
+        Said::Command(Command {
+            request,
+            trip,
+            step,
+        })
+    };
     let at = |lat, lon| PointView { lat, lon }.point("lat/lon");
     match serde_json::from_str(text) {
         Ok(Json::Ping(ping)) => Said::Ping(ping),
-        Ok(Json::Accept { request_id, trip, epoch }) => command(request_id, trip, Step::Accept { epoch }),
-        Ok(Json::Decline { request_id, trip, epoch }) => command(request_id, trip, Step::Decline { epoch }),
-        Ok(Json::Start { request_id, trip, code }) => command(request_id, trip, Step::Start { code }),
+        Ok(Json::Accept {
+            request_id,
+            trip,
+            epoch,
+        }) => command(request_id, trip, Step::Accept { epoch }),
+        Ok(Json::Decline {
+            request_id,
+            trip,
+            epoch,
+        }) => command(request_id, trip, Step::Decline { epoch }),
+        Ok(Json::Start {
+            request_id,
+            trip,
+            code,
+        }) => command(request_id, trip, Step::Start { code }),
         Ok(Json::Release { request_id, trip }) => command(request_id, trip, Step::Release),
-        Ok(Json::Arrive { request_id, trip, lat, lon }) => match at(lat, lon) {
+        Ok(Json::Arrive {
+            request_id,
+            trip,
+            lat,
+            lon,
+        }) => match at(lat, lon) {
             Ok(position) => command(request_id, trip, Step::Arrive { position }),
             Err(problem) => Said::Nonsense(problem),
         },
-        Ok(Json::Complete { request_id, trip, lat, lon }) => match at(lat, lon) {
-            Ok(position) => command(request_id, trip, Step::Complete { position: Some(position) }),
+        Ok(Json::Complete {
+            request_id,
+            trip,
+            lat,
+            lon,
+        }) => match at(lat, lon) {
+            Ok(position) => command(
+                request_id,
+                trip,
+                Step::Complete {
+                    position: Some(position),
+                },
+            ),
             Err(problem) => Said::Nonsense(problem),
         },
         Err(error) => Said::Nonsense(invalid(error.to_string())),
@@ -140,20 +203,36 @@ mod tests {
         let text = format!("{{{IDS},{rest}}}");
         match read(&text) {
             Said::Command(command) => command.step,
-            other => panic!("{text}: {other:?}"),
+            other @ (Said::Ping(_) | Said::Nonsense(_)) => panic!("{text}: {other:?}"),
         }
     }
 
     #[test]
     fn every_command_is_read() {
         let position = hexcab_types::Point::from_degrees(37.5, -122.5).unwrap();
-        assert_eq!(step(r#""type":"accept","epoch":2"#), Step::Accept { epoch: 2 });
-        assert_eq!(step(r#""type":"decline","epoch":2"#), Step::Decline { epoch: 2 });
-        assert_eq!(step(r#""type":"arrive","lat":37.5,"lon":-122.5"#), Step::Arrive { position });
-        assert_eq!(step(r#""type":"start","code":"1234""#), Step::Start { code: "1234".to_owned() });
+        assert_eq!(
+            step(r#""type":"accept","epoch":2"#),
+            Step::Accept { epoch: 2 }
+        );
+        assert_eq!(
+            step(r#""type":"decline","epoch":2"#),
+            Step::Decline { epoch: 2 }
+        );
+        assert_eq!(
+            step(r#""type":"arrive","lat":37.5,"lon":-122.5"#),
+            Step::Arrive { position }
+        );
+        assert_eq!(
+            step(r#""type":"start","code":"1234""#),
+            Step::Start {
+                code: "1234".to_owned()
+            }
+        );
         assert_eq!(
             step(r#""type":"complete","lat":37.5,"lon":-122.5"#),
-            Step::Complete { position: Some(position) }
+            Step::Complete {
+                position: Some(position)
+            }
         );
         assert_eq!(step(r#""type":"release""#), Step::Release);
     }
@@ -161,10 +240,15 @@ mod tests {
     #[test]
     fn a_ping_is_read() {
         let text = r#"{"type":"ping","lat":37.5,"lon":-122.5,"recorded_at_ms":7,"status":"en_route","heading_deg":90}"#;
-        let Said::Ping(ping) = read(text) else { panic!("{text}") };
+        let Said::Ping(ping) = read(text) else {
+            panic!("{text}")
+        };
         let driver = DriverId::from(uuid::Uuid::from_u128(7));
         let ping = ping.ping(driver).unwrap();
-        assert_eq!((ping.driver, ping.lat_e7, ping.heading_deg), (driver.name(), 375_000_000, 90));
+        assert_eq!(
+            (ping.driver, ping.lat_e7, ping.heading_deg),
+            (driver.name(), 375_000_000, 90)
+        );
         assert_eq!(ping.status, i32::from(DriverStatus::EnRoute));
     }
 

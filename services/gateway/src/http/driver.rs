@@ -87,7 +87,11 @@ impl axum::extract::FromRequestParts<std::sync::Arc<crate::gateway::Gateway>> fo
 
 impl Stepping {
     async fn take(self, gateway: &crate::gateway::Gateway, step: Step) -> Stepped {
-        let command = Command { request: self.key.or_new(), trip: self.trip.0, step };
+        let command = Command {
+            request: self.key.or_new(),
+            trip: self.trip.0,
+            step,
+        };
         let trip = gateway.carry_out(self.driver.0, command).await?;
         Ok(Json(TripView::for_driver(&trip)))
     }
@@ -105,7 +109,13 @@ pub async fn decline(State(gateway): Shared, by: Stepping, Body(body): Body<Epoc
 
 /// `POST /v1/trips/{id}/arrive`
 pub async fn arrive(State(gateway): Shared, by: Stepping, Body(body): Body<At>) -> Stepped {
-    by.take(&gateway, Step::Arrive { position: body.position.point("position")? }).await
+    by.take(
+        &gateway,
+        Step::Arrive {
+            position: body.position.point("position")?,
+        },
+    )
+    .await
 }
 
 /// `POST /v1/trips/{id}/start`
@@ -120,7 +130,11 @@ pub async fn complete(State(gateway): Shared, by: Stepping, Body(body): Body<May
 }
 
 /// `POST /v1/trips/{id}/release`
-pub async fn release(State(gateway): Shared, by: Stepping, Body(Nothing {}): Body<Nothing>) -> Stepped {
+pub async fn release(
+    State(gateway): Shared,
+    by: Stepping,
+    Body(Nothing {}): Body<Nothing>,
+) -> Stepped {
     by.take(&gateway, Step::Release).await
 }
 
@@ -152,7 +166,10 @@ pub async fn pings(
     Body(sent): Body<PingsSent>,
 ) -> Result<Json<PingsTaken>, Problem> {
     if sent.pings.len() > PINGS_MAX {
-        return Err(Problem::field("pings", format!("at most {PINGS_MAX} at once")));
+        return Err(Problem::field(
+            "pings",
+            format!("at most {PINGS_MAX} at once"),
+        ));
     }
     let (mut kept, mut rejected, mut pings) = (Vec::new(), Vec::new(), Vec::new());
     for (index, ping) in sent.pings.into_iter().enumerate() {
@@ -163,14 +180,26 @@ pub async fn pings(
             }
             Err(problem) => {
                 let reason = "POSITION_OFF_EARTH".to_owned();
-                rejected.push(PingRefused { index, reason, detail: problem.detail });
+                rejected.push(PingRefused {
+                    index,
+                    reason,
+                    detail: problem.detail,
+                });
             }
         }
     }
-    let request = ReportPingsRequest { city: sent.city, pings };
-    let answer = gateway.peers.location(request, |mut l, r| async move { l.report_pings(r).await }).await?;
+    let request = ReportPingsRequest {
+        city: sent.city,
+        pings,
+    };
+    let answer = gateway
+        .peers
+        .location(request, |mut l, r| async move { l.report_pings(r).await })
+        .await?;
     for refused in answer.rejected {
-        let index = usize::try_from(refused.index).ok().and_then(|index| kept.get(index).copied());
+        let index = usize::try_from(refused.index)
+            .ok()
+            .and_then(|index| kept.get(index).copied());
         rejected.push(PingRefused {
             index: index.unwrap_or_default(),
             reason: refused.reason,
@@ -178,7 +207,11 @@ pub async fn pings(
         });
     }
     rejected.sort_by_key(|refused| refused.index);
-    Ok(Json(PingsTaken { accepted: answer.accepted, stale: answer.stale, rejected }))
+    Ok(Json(PingsTaken {
+        accepted: answer.accepted,
+        stale: answer.stale,
+        rejected,
+    }))
 }
 
 #[derive(Serialize)]
@@ -188,9 +221,19 @@ pub struct Current {
 }
 
 /// `GET /v1/driver/current`
-pub async fn current(State(gateway): Shared, Driver(driver): Driver) -> Result<Json<Current>, Problem> {
-    let states = DRIVER_STATES.iter().map(|state| i32::from(*state)).collect();
-    let request = ListTripsRequest { driver: driver.name(), states, ..ListTripsRequest::default() };
+pub async fn current(
+    State(gateway): Shared,
+    Driver(driver): Driver,
+) -> Result<Json<Current>, Problem> {
+    let states = DRIVER_STATES
+        .iter()
+        .map(|state| i32::from(*state))
+        .collect();
+    let request = ListTripsRequest {
+        driver: driver.name(),
+        states,
+        ..ListTripsRequest::default()
+    };
     let trips = gateway.peers.list_trips(request).await?.trips;
     for trip in &trips {
         if let Ok(id) = TripId::from_name(&trip.name) {
@@ -199,10 +242,16 @@ pub async fn current(State(gateway): Shared, Driver(driver): Driver) -> Result<J
     }
     let mine = |trip: &&TripProto| trip.driver == driver.name();
     let offered = trips.iter().find_map(|trip| {
-        let offer = trip.offer.as_ref().filter(|offer| offer.driver == driver.name())?;
+        let offer = trip
+            .offer
+            .as_ref()
+            .filter(|offer| offer.driver == driver.name())?;
         Some(OfferView::new(trip, offer))
     });
-    Ok(Json(Current { offer: offered, trip: trips.iter().find(mine).map(TripView::for_driver) }))
+    Ok(Json(Current {
+        offer: offered,
+        trip: trips.iter().find(mine).map(TripView::for_driver),
+    }))
 }
 
 #[derive(Deserialize)]
@@ -226,7 +275,10 @@ pub async fn ws(
     let ending = session.ending();
     let upgraded = upgrade.on_upgrade(async move |socket| {
         let config = &gateway.config.session;
-        ws::carry(socket, messages, ending, config, |said| session.hear(said.map(heard))).await;
+        ws::carry(socket, messages, ending, config, |said| {
+            session.hear(said.map(heard))
+        })
+        .await;
     });
     Ok(upgraded.into_response())
 }

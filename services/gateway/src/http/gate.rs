@@ -68,8 +68,15 @@ pub async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) ->
 }
 
 fn identify(gateway: &Gateway, request: &Request) -> Result<User, Problem> {
-    let in_query = || is_upgrade(request).then(|| auth::access_token(request.uri())).flatten();
-    auth::user(&gateway.verifier, auth::bearer(request.headers()).or_else(in_query))
+    let in_query = || {
+        is_upgrade(request)
+            .then(|| auth::access_token(request.uri()))
+            .flatten()
+    };
+    auth::user(
+        &gateway.verifier,
+        auth::bearer(request.headers()).or_else(in_query),
+    )
 }
 
 /// Only a WebSocket may bring its token in the query, where proxies write it into logs.
@@ -90,8 +97,16 @@ async fn identify_ride(
     if route == "/v1/trips" {
         return context_of_body(gateway, request).await;
     }
-    let id = match route.strip_prefix("/v1/operator/trips/{id}/").or_else(|| route.strip_prefix("/v1/trips/{id}/")) {
-        Some(_) => request.uri().path().rsplit('/').nth(1).and_then(|id| id.parse::<TripId>().ok()),
+    let id = match route
+        .strip_prefix("/v1/operator/trips/{id}/")
+        .or_else(|| route.strip_prefix("/v1/trips/{id}/"))
+    {
+        Some(_) => request
+            .uri()
+            .path()
+            .rsplit('/')
+            .nth(1)
+            .and_then(|id| id.parse::<TripId>().ok()),
         None => None,
     };
     match id {
@@ -101,7 +116,10 @@ async fn identify_ride(
 }
 
 /// Reads the quote's context out of the body and puts the body back.
-async fn context_of_body(gateway: &Gateway, request: &mut Request) -> Result<Option<String>, Problem> {
+async fn context_of_body(
+    gateway: &Gateway,
+    request: &mut Request,
+) -> Result<Option<String>, Problem> {
     #[derive(Deserialize)]
     struct Quoted {
         quote_token: String,
@@ -118,25 +136,44 @@ async fn context_of_body(gateway: &Gateway, request: &mut Request) -> Result<Opt
 /// # Errors
 /// 413 BODY_TOO_LARGE, or 400 when it broke off.
 pub async fn read_body(body: Body, max_bytes: usize) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(body, max_bytes).await.map_err(|error| {
-        if std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
-            let detail = format!("a body has at most {max_bytes} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", detail)
-        } else {
-            Problem::new(StatusCode::BAD_REQUEST, "BODY_BROKEN", "the body broke off")
-        }
-    })
+    axum::body::to_bytes(body, max_bytes)
+        .await
+        .map_err(|error| {
+            if std::error::Error::source(&error)
+                .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>())
+            {
+                let detail = format!("a body has at most {max_bytes} bytes");
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", detail)
+            } else {
+                Problem::new(StatusCode::BAD_REQUEST, "BODY_BROKEN", "the body broke off")
+            }
+        })
 }
 
 fn span(request: &Request, route: &str, ride: Option<&str>) -> Span {
-    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let traceparent = request
+        .headers()
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok());
     let (method, path) = (request.method().as_str(), request.uri().path());
-    spans::request(&spans::RequestLine { method, route, path, traceparent }, ride)
+    spans::request(
+        &spans::RequestLine {
+            method,
+            route,
+            path,
+            traceparent,
+        },
+        ride,
+    )
 }
 
 async fn handle(gate: &Gate, request: Request, next: Next) -> Response {
     let Ok(_room) = gate.room.try_acquire() else {
-        let full = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", "too many requests in work");
+        let full = Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "OVERLOADED",
+            "too many requests in work",
+        );
         return full.retry_after(SHED_RETRY).into_response();
     };
     let patience = Duration::from_millis(gate.gateway.config.http.deadline_ms);
@@ -147,8 +184,12 @@ async fn handle(gate: &Gate, request: Request, next: Next) -> Response {
             tracing::error!("a handler panicked");
             Problem::internal().into_response()
         }
-        Err(_) => Problem::new(StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", "this took longer than it may")
-            .into_response(),
+        Err(_) => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "DEADLINE_EXCEEDED",
+            "this took longer than it may",
+        )
+        .into_response(),
     }
 }
 

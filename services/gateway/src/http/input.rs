@@ -27,7 +27,10 @@ pub struct Driver(pub DriverId);
 pub struct Operator(pub OperatorId);
 
 fn caller(parts: &Parts, gateway: &Gateway) -> Result<User, Problem> {
-    let identified = parts.extensions.get::<Identified>().ok_or_else(Problem::internal)?;
+    let identified = parts
+        .extensions
+        .get::<Identified>()
+        .ok_or_else(Problem::internal)?;
     let user = identified.0.clone()?;
     gateway.limits.count(user)?;
     Ok(user)
@@ -35,28 +38,40 @@ fn caller(parts: &Parts, gateway: &Gateway) -> Result<User, Problem> {
 
 impl FromRequestParts<Arc<Gateway>> for Caller {
     type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
         caller(parts, gateway).map(Self)
     }
 }
 
 impl FromRequestParts<Arc<Gateway>> for Rider {
     type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
         caller(parts, gateway)?.rider().map(Self)
     }
 }
 
 impl FromRequestParts<Arc<Gateway>> for Driver {
     type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
         caller(parts, gateway)?.driver().map(Self)
     }
 }
 
 impl FromRequestParts<Arc<Gateway>> for Operator {
     type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
         caller(parts, gateway)?.operator().map(Self)
     }
 }
@@ -66,10 +81,15 @@ pub struct Trip(pub TripId);
 
 impl FromRequestParts<Arc<Gateway>> for Trip {
     type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
         let path: Result<Path<String>, _> = Path::from_request_parts(parts, gateway).await;
         let Path(id) = path.map_err(|error| Problem::field("id", error.body_text()))?;
-        id.parse().map(Self).map_err(|error| Problem::field("id", format!("{error}")))
+        id.parse()
+            .map(Self)
+            .map_err(|error| Problem::field("id", format!("{error}")))
     }
 }
 
@@ -87,16 +107,25 @@ impl OptionalKey {
     /// # Errors
     /// 400 when there is none.
     pub fn required(self) -> Result<RequestId, Problem> {
-        self.0.ok_or_else(|| Problem::field("Idempotency-Key", "is required here: a UUID that names this request"))
+        self.0.ok_or_else(|| {
+            Problem::field(
+                "Idempotency-Key",
+                "is required here: a UUID that names this request",
+            )
+        })
     }
 }
 
 impl FromRequestParts<Arc<Gateway>> for OptionalKey {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
+        let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else {
+            return Ok(Self(None));
+        };
         let text = value.to_str().unwrap_or_default();
-        let key = text.parse().map_err(|error| Problem::field("Idempotency-Key", format!("{error}")))?;
+        let key = text
+            .parse()
+            .map_err(|error| Problem::field("Idempotency-Key", format!("{error}")))?;
         Ok(Self(Some(key)))
     }
 }
@@ -132,19 +161,31 @@ fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.inner());
         if inner.is_syntax() || inner.is_eof() {
-            return Problem::new(StatusCode::BAD_REQUEST, "BODY_NOT_JSON", format!("the body is not JSON: {inner}"));
+            return Problem::new(
+                StatusCode::BAD_REQUEST,
+                "BODY_NOT_JSON",
+                format!("the body is not JSON: {inner}"),
+            );
         }
         let text = inner.to_string();
         Problem::field(field_of(&path, &text), text)
     })?;
-    json.end().map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "BODY_NOT_JSON", "there is more than one value"))?;
+    json.end().map_err(|_| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "BODY_NOT_JSON",
+            "there is more than one value",
+        )
+    })?;
     Ok(value)
 }
 
 /// The field at fault: the path to it, and the one that serde names between backquotes if it is missing or unknown.
 fn field_of(path: &str, text: &str) -> String {
     let path = path.trim_matches('.');
-    match field_in(text).filter(|_| text.starts_with("missing field") || text.starts_with("unknown field")) {
+    match field_in(text)
+        .filter(|_| text.starts_with("missing field") || text.starts_with("unknown field"))
+    {
         Some(named) if path.is_empty() => named.to_owned(),
         Some(named) if path == named || path.ends_with(&format!(".{named}")) => path.to_owned(),
         Some(named) => format!("{path}.{named}"),
@@ -183,9 +224,18 @@ mod tests {
     fn the_field_at_fault_is_named() {
         let invalid = |field: &str| ("FIELD_INVALID".to_owned(), Some(field.to_owned()));
         assert_eq!(refused(r#"{"city":"sf"}"#), invalid("pickup"));
-        assert_eq!(refused(r#"{"city":"sf","pickup":{"lat":1}}"#), invalid("pickup.lon"));
-        assert_eq!(refused(r#"{"city":"sf","pickup":{"lat":"x","lon":1}}"#), invalid("pickup.lat"));
-        assert_eq!(refused(r#"{"city":"sf","pickup":{"lat":1,"lon":1,"alt":1}}"#), invalid("pickup.alt"));
+        assert_eq!(
+            refused(r#"{"city":"sf","pickup":{"lat":1}}"#),
+            invalid("pickup.lon")
+        );
+        assert_eq!(
+            refused(r#"{"city":"sf","pickup":{"lat":"x","lon":1}}"#),
+            invalid("pickup.lat")
+        );
+        assert_eq!(
+            refused(r#"{"city":"sf","pickup":{"lat":1,"lon":1,"alt":1}}"#),
+            invalid("pickup.alt")
+        );
         assert_eq!(refused(r#"{"city":7}"#), invalid("city"));
         assert_eq!(refused(r#"{"town":"sf"}"#), invalid("town"));
         assert_eq!(refused("[]").1.as_deref(), Some("body"));
@@ -193,7 +243,11 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_said_to_be_so() {
-        for body in ["{", "hello", r#"{"city":"sf","pickup":{"lat":1,"lon":1}} {}"#] {
+        for body in [
+            "{",
+            "hello",
+            r#"{"city":"sf","pickup":{"lat":1,"lon":1}} {}"#,
+        ] {
             assert_eq!(refused(body).0, "BODY_NOT_JSON", "{body}");
         }
     }

@@ -47,7 +47,10 @@ pub async fn list(
     };
     let page = gateway.peers.list_trips(request).await?;
     let next_page_token = Some(page.next_page_token).filter(|token| !token.is_empty());
-    Ok(Json(Page { trips: page.trips.iter().map(Into::into).collect(), next_page_token }))
+    Ok(Json(Page {
+        trips: page.trips.iter().map(Into::into).collect(),
+        next_page_token,
+    }))
 }
 
 #[derive(Serialize)]
@@ -65,10 +68,16 @@ pub async fn show(
     let request = ListTripEventsRequest { name: id.name() };
     let (trip, events) = tokio::try_join!(
         gateway.peers.get_trip(id),
-        gateway.peers.trip(request, |mut t, r| async move { t.list_trip_events(r).await }),
+        gateway.peers.trip(
+            request,
+            |mut t, r| async move { t.list_trip_events(r).await }
+        ),
     )?;
     let events = events.events.iter().map(Into::into).collect();
-    Ok(Json(TripAndEvents { trip: OperatorTripView::from(&trip), events }))
+    Ok(Json(TripAndEvents {
+        trip: OperatorTripView::from(&trip),
+        events,
+    }))
 }
 
 #[derive(Deserialize)]
@@ -94,7 +103,10 @@ pub async fn end(
         operator: operator.name(),
         note: asked.note,
     };
-    let answer = gateway.peers.trip(request, |mut t, r| async move { t.force_end_trip(r).await }).await?;
+    let answer = gateway
+        .peers
+        .trip(request, |mut t, r| async move { t.force_end_trip(r).await })
+        .await?;
     Ok(Json(OperatorTripView::from(&found(answer.trip)?)))
 }
 
@@ -104,14 +116,25 @@ pub async fn decision(
     Operator(_): Operator,
     Trip(id): Trip,
 ) -> Result<Json<DecisionView>, Problem> {
-    let request = ExplainOfferRequest { what: Some(What::Trip(id.name())) };
-    let answer = gateway.peers.dispatch(request, |mut d, r| async move { d.explain_offer(r).await }).await?;
+    let request = ExplainOfferRequest {
+        what: Some(What::Trip(id.name())),
+    };
+    let answer = gateway
+        .peers
+        .dispatch(request, |mut d, r| async move { d.explain_offer(r).await })
+        .await?;
     Ok(Json(answer.decision.ok_or_else(Problem::internal)?.into()))
 }
 
 /// `GET /v1/operator/status`: answers whatever is away.
 pub async fn status(State(gateway): Shared, Operator(_): Operator) -> Json<StatusView> {
-    let cities = futures::future::join_all(gateway.config.cities.iter().map(|city| city_status(&gateway, city)));
+    let cities = futures::future::join_all(
+        gateway
+            .config
+            .cities
+            .iter()
+            .map(|city| city_status(&gateway, city)),
+    );
     let (peers, cities) = tokio::join!(gateway.peers.health(), cities);
     let peers = peers.into_iter().map(|(name, health)| PeerView {
         name,
@@ -128,8 +151,17 @@ pub async fn status(State(gateway): Shared, Operator(_): Operator) -> Json<Statu
 }
 
 async fn city_status(gateway: &Gateway, city: &str) -> CityView {
-    let request = GetCityStatusRequest { city: city.to_owned() };
-    match gateway.peers.dispatch(request, |mut d, r| async move { d.get_city_status(r).await }).await {
+    let request = GetCityStatusRequest {
+        city: city.to_owned(),
+    };
+    match gateway
+        .peers
+        .dispatch(
+            request,
+            |mut d, r| async move { d.get_city_status(r).await },
+        )
+        .await
+    {
         Ok(status) => status.into(),
         Err(problem) => CityView::unknown(city.to_owned(), problem.reason),
     }

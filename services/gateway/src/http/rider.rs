@@ -1,4 +1,4 @@
-//! What riders may ask: quotes, trips, who is near, surge; and the WebSocket that tells them.
+//! What riders may ask: quotes and trips; and the WebSocket that tells them.
 
 use axum::{
     Json,
@@ -6,11 +6,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hexcab_proto::{
-    location::v1::{FindNearbyRequest, NearbyDriver},
-    pricing::v1::{CreateQuoteRequest, GetSurgeRequest},
+    pricing::v1::CreateQuoteRequest,
     trip::v1::{
-        CancelReason, CancelTripRequest, CreateTripRequest, ListTripsRequest, State as TripState, Trip as TripProto,
-        cancel_trip_request::By,
+        CancelReason, CancelTripRequest, CreateTripRequest, ListTripsRequest, State as TripState,
+        Trip as TripProto, cancel_trip_request::By,
     },
 };
 use hexcab_types::{DriverId, TripId};
@@ -28,16 +27,10 @@ use crate::{
     push::is_driven,
     rides::holder,
     status::Problem,
-    views::{
-        PointView,
-        quote::{QuoteView, SurgeView},
-        trip::TripView,
-    },
+    views::{PointView, quote::QuoteView, trip::TripView},
     ws::{self, rider::RiderSession},
 };
 
-/// Drivers shown on a rider's map.
-const NEARBY_MAX: i32 = 20;
 /// Trips on a page.
 const PAGE: i32 = 50;
 
@@ -66,7 +59,10 @@ pub async fn quote(
         pickup: Some(asked.pickup.point("pickup")?.into()),
         dropoff: Some(asked.dropoff.point("dropoff")?.into()),
     };
-    let answer = gateway.peers.pricing(request, |mut p, r| async move { p.create_quote(r).await }).await?;
+    let answer = gateway
+        .peers
+        .pricing(request, |mut p, r| async move { p.create_quote(r).await })
+        .await?;
     let quote = answer.quote.ok_or_else(Problem::internal)?;
     Ok((StatusCode::CREATED, Json(quote.into())))
 }
@@ -85,8 +81,15 @@ pub async fn request(
     Body(asked): Body<TripAsked>,
 ) -> Result<(StatusCode, Json<TripView>), Problem> {
     let request_id = key.required()?.to_string();
-    let request = CreateTripRequest { request_id, rider: rider.name(), quote_token: asked.quote_token };
-    let answer = gateway.peers.trip(request, |mut t, r| async move { t.create_trip(r).await }).await?;
+    let request = CreateTripRequest {
+        request_id,
+        rider: rider.name(),
+        quote_token: asked.quote_token,
+    };
+    let answer = gateway
+        .peers
+        .trip(request, |mut t, r| async move { t.create_trip(r).await })
+        .await?;
     let trip = found(answer.trip)?;
     if let Ok(id) = TripId::from_name(&trip.name) {
         gateway.rides.observe(id, &trip);
@@ -125,7 +128,10 @@ pub async fn cancel(
         by: Some(By::Rider(rider.name())),
         reason: reason.into(),
     };
-    let answer = gateway.peers.trip(request, |mut t, r| async move { t.cancel_trip(r).await }).await?;
+    let answer = gateway
+        .peers
+        .trip(request, |mut t, r| async move { t.cancel_trip(r).await })
+        .await?;
     Ok(Json(TripView::for_rider(&found(answer.trip)?)))
 }
 
@@ -153,8 +159,13 @@ fn own_view(user: User, trip: &TripProto) -> Option<TripView> {
     }
 }
 
-async fn position(gateway: &Gateway, trip: &TripProto) -> Option<crate::views::trip::DriverPositionView> {
-    gateway.driver_position(DriverId::from_name(&trip.driver).ok()?).await
+async fn position(
+    gateway: &Gateway,
+    trip: &TripProto,
+) -> Option<crate::views::trip::DriverPositionView> {
+    gateway
+        .driver_position(DriverId::from_name(&trip.driver).ok()?)
+        .await
 }
 
 #[derive(Deserialize)]
@@ -192,8 +203,15 @@ pub async fn list(
         User::Operator(_) => return Err(user.rider().err().unwrap_or_else(Problem::internal)),
     }
     let page = gateway.peers.list_trips(request).await?;
-    let trips = page.trips.iter().filter_map(|trip| own_view(user, trip)).collect();
-    Ok(Json(Page { trips, next_page_token: Some(page.next_page_token).filter(|token| !token.is_empty()) }))
+    let trips = page
+        .trips
+        .iter()
+        .filter_map(|trip| own_view(user, trip))
+        .collect();
+    Ok(Json(Page {
+        trips,
+        next_page_token: Some(page.next_page_token).filter(|token| !token.is_empty()),
+    }))
 }
 
 /// States asked for, separated by commas: none means any.
@@ -201,7 +219,11 @@ pub async fn list(
 /// # Errors
 /// 400 when one is unknown.
 pub fn states(asked: Option<&str>) -> Result<Vec<i32>, Problem> {
-    let names = asked.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty());
+    let names = asked
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
     names
         .map(|name| {
             let state = TripState::from_str_name(&format!("STATE_{}", name.to_uppercase()));
@@ -211,67 +233,6 @@ pub fn states(asked: Option<&str>) -> Result<Vec<i32>, Problem> {
                 .ok_or_else(|| Problem::field("state", format!("{name:?} is no state of a trip")))
         })
         .collect()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NearbyAsked {
-    city: String,
-    lat: f64,
-    lon: f64,
-}
-
-#[derive(Serialize)]
-pub struct Nearby {
-    drivers: Vec<AnyDriver>,
-}
-
-/// A driver on the map, who he is left out.
-#[derive(Serialize)]
-struct AnyDriver {
-    lat: f64,
-    lon: f64,
-    heading_deg: u32,
-    age_ms: i32,
-}
-
-/// `GET /v1/nearby`
-pub async fn nearby(
-    State(gateway): Shared,
-    Caller(_): Caller,
-    Query(asked): Query<NearbyAsked>,
-) -> Result<Json<Nearby>, Problem> {
-    let point = PointView { lat: asked.lat, lon: asked.lon }.point("lat/lon")?;
-    let request = FindNearbyRequest {
-        city: asked.city,
-        point: Some(point.into()),
-        limit: NEARBY_MAX,
-        ..FindNearbyRequest::default()
-    };
-    let answer = gateway.peers.location(request, |mut l, r| async move { l.find_nearby(r).await }).await?;
-    Ok(Json(Nearby { drivers: answer.drivers.iter().filter_map(anonymous).collect() }))
-}
-
-fn anonymous(driver: &NearbyDriver) -> Option<AnyDriver> {
-    let at = PointView::from(driver.position?);
-    Some(AnyDriver { lat: at.lat, lon: at.lon, heading_deg: driver.heading_deg, age_ms: driver.age_ms })
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CityAsked {
-    city: String,
-}
-
-/// `GET /v1/surge`
-pub async fn surge(
-    State(gateway): Shared,
-    Caller(_): Caller,
-    Query(asked): Query<CityAsked>,
-) -> Result<Json<SurgeView>, Problem> {
-    let request = GetSurgeRequest { city: asked.city };
-    let answer = gateway.peers.pricing(request, |mut p, r| async move { p.get_surge(r).await }).await?;
-    Ok(Json(answer.into()))
 }
 
 /// `GET /v1/rider/ws`
@@ -299,7 +260,16 @@ pub fn sized(
     gateway: &Gateway,
 ) -> Result<WebSocketUpgrade, Problem> {
     let max = gateway.config.session.message_max_bytes;
-    let upgrade = upgrade
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "WEBSOCKET_WANTED", error.body_text()))?;
-    Ok(upgrade.max_message_size(max).max_frame_size(max).read_buffer_size(4096).write_buffer_size(0))
+    let upgrade = upgrade.map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "WEBSOCKET_WANTED",
+            error.body_text(),
+        )
+    })?;
+    Ok(upgrade
+        .max_message_size(max)
+        .max_frame_size(max)
+        .read_buffer_size(4096)
+        .write_buffer_size(0))
 }

@@ -144,7 +144,10 @@ pub struct ErrorView {
 
 impl From<Problem> for ErrorView {
     fn from(problem: Problem) -> Self {
-        Self { reason: problem.reason, detail: problem.detail }
+        Self {
+            reason: problem.reason,
+            detail: problem.detail,
+        }
     }
 }
 
@@ -154,8 +157,16 @@ mod tests {
 
     #[test]
     fn messages_look_as_promised() {
-        let at = DriverPositionView { lat: 37.5, lon: -122.5, heading_deg: 90, age_ms: 1200 };
-        let position = RiderMessage::DriverPosition { trip: "t".to_owned(), at };
+        let at = DriverPositionView {
+            lat: 37.5,
+            lon: -122.5,
+            heading_deg: 90,
+            age_ms: 1200,
+        };
+        let position = RiderMessage::DriverPosition {
+            trip: "t".to_owned(),
+            at,
+        };
         assert_eq!(
             serde_json::to_string(&position).unwrap(),
             r#"{"type":"driver_position","trip":"t","lat":37.5,"lon":-122.5,"heading_deg":90,"age_ms":1200}"#
@@ -166,8 +177,14 @@ mod tests {
             serde_json::to_string(&result).unwrap(),
             r#"{"type":"result","request_id":"r","ok":false,"reason":"FIELD_INVALID","detail":"epoch: is required"}"#
         );
-        let trip = DriverMessage::Trip { trip: Box::new(TripView::for_driver(&Trip::default())), yours: false };
+        let trip = DriverMessage::Trip {
+            trip: Box::new(TripView::for_driver(&Trip::default())),
+            yours: false,
+        };
         let json = serde_json::to_value(&trip).unwrap();
-        assert_eq!((json["type"].as_str(), json["yours"].as_bool()), (Some("trip"), Some(false)));
+        assert_eq!(
+            (json["type"].as_str(), json["yours"].as_bool()),
+            (Some("trip"), Some(false))
+        );
     }
 }

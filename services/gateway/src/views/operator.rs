@@ -201,7 +201,9 @@ impl From<GetCityStatusResponse> for CityView {
             open_requests: open.collect(),
             problem: None,
             windows: status.windows,
-            last_window_ms: status.last_window.map(|took| took.seconds * 1000 + i64::from(took.nanos) / 1_000_000),
+            last_window_ms: status
+                .last_window
+                .map(|took| took.seconds * 1000 + i64::from(took.nanos) / 1_000_000),
             policy: status.policy,
             rebuilt_at: instant(status.rebuild_time),
             city: status.city,

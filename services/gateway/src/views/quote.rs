@@ -54,7 +54,12 @@ impl From<Quote> for QuoteView {
             pickup: quote.pickup.map(Into::into),
             dropoff: quote.dropoff.map(Into::into),
             price: quote.price.map(Into::into),
-            lines: lines.map(|line| LineView { label: line.label, amount: line.amount.map(Into::into) }).collect(),
+            lines: lines
+                .map(|line| LineView {
+                    label: line.label,
+                    amount: line.amount.map(Into::into),
+                })
+                .collect(),
             surge_bp: quote.surge_bp,
             duration_s: quote.trip_duration_s,
             distance_m: quote.trip_distance_m,

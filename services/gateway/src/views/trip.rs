@@ -132,7 +132,10 @@ pub fn state_name(state: State) -> &'static str {
 impl TripView {
     /// As its rider sees it.
     pub fn for_rider(trip: &Trip) -> Self {
-        Self { start_code: Some(trip.start_code.clone()).filter(|code| !code.is_empty()), ..Self::for_driver(trip) }
+        Self {
+            start_code: Some(trip.start_code.clone()).filter(|code| !code.is_empty()),
+            ..Self::for_driver(trip)
+        }
     }
 
     /// As its driver sees it.
@@ -180,7 +183,12 @@ impl DriverPositionView {
     /// The answer of location, if it has a position.
     pub fn from_answer(answer: &GetDriverPositionResponse) -> Option<Self> {
         let at = PointView::from(answer.position?);
-        Some(Self { lat: at.lat, lon: at.lon, heading_deg: answer.heading_deg, age_ms: answer.age_ms })
+        Some(Self {
+            lat: at.lat,
+            lon: at.lon,
+            heading_deg: answer.heading_deg,
+            age_ms: answer.age_ms,
+        })
     }
 }
 
@@ -190,11 +198,19 @@ impl From<&Trip> for OperatorTripView {
             trip: TripView::for_driver(trip),
             rider: bare(&trip.rider),
             offer: trip.offer.as_ref().map(Into::into),
-            excluded_drivers: trip.excluded_drivers.iter().map(|driver| bare(driver)).collect(),
+            excluded_drivers: trip
+                .excluded_drivers
+                .iter()
+                .map(|driver| bare(driver))
+                .collect(),
             quote: optional_bare(&trip.quote),
             driver_pay: trip.driver_pay.clone().map(Into::into),
             tax: trip.tax.clone().map(Into::into),
-            note: trip.cancellation.as_ref().map(|cancellation| cancellation.note.clone()).filter(|note| !note.is_empty()),
+            note: trip
+                .cancellation
+                .as_ref()
+                .map(|cancellation| cancellation.note.clone())
+                .filter(|note| !note.is_empty()),
             traceparent: Some(trip.traceparent.clone()).filter(|text| !text.is_empty()),
         }
     }
@@ -232,7 +248,11 @@ mod tests {
     fn only_the_rider_sees_the_start_code() {
         let json = |view: TripView| serde_json::to_value(view).unwrap();
         assert_eq!(json(TripView::for_rider(&trip()))["start_code"], "1234");
-        assert!(json(TripView::for_driver(&trip())).get("start_code").is_none());
+        assert!(
+            json(TripView::for_driver(&trip()))
+                .get("start_code")
+                .is_none()
+        );
         let operator = serde_json::to_value(OperatorTripView::from(&trip())).unwrap();
         assert!(operator.get("start_code").is_none());
         assert_eq!(operator["excluded_drivers"][0], "a");
@@ -244,8 +264,17 @@ mod tests {
         assert_eq!(json["id"], "7f1f3a52-6f3e-4f43-8e3a-1a2b3c4d5e6f");
         assert_eq!(json["state"], "EN_ROUTE");
         assert_eq!(json["trace_id"], "0af7651916cd43dd8448eb211c80319c");
-        for absent in ["driver", "charge", "cancellation", "driver_position", "ended_at"] {
-            assert!(json[absent].is_null() && json.get(absent).is_some(), "{absent}");
+        for absent in [
+            "driver",
+            "charge",
+            "cancellation",
+            "driver_position",
+            "ended_at",
+        ] {
+            assert!(
+                json[absent].is_null() && json.get(absent).is_some(),
+                "{absent}"
+            );
         }
     }
 }

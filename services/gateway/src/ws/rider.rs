@@ -40,7 +40,9 @@ impl RiderSession {
     /// Hears the app out; whatever it says is too much.
     pub async fn hear(self, mut said: impl Stream<Item = Frame> + Unpin) {
         while said.next().await.is_some() {
-            self.0.session().tell(RiderMessage::Error(invalid("nothing is expected here; use REST").into()));
+            self.0.session().tell(RiderMessage::Error(
+                invalid("nothing is expected here; use REST").into(),
+            ));
         }
     }
 }

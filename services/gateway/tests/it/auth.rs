@@ -15,14 +15,31 @@ async fn each_bad_token_has_its_reason() {
     let nobody = user_claims("somebody".to_owned(), now_s(), 600);
     let cases = [
         (None, "TOKEN_MISSING"),
-        (Some(house.signer.sign(USER_TOKEN_TYPE, &old).unwrap()), "TOKEN_EXPIRED"),
-        (Some(stranger.sign(USER_TOKEN_TYPE, &claims).unwrap()), "TOKEN_INVALID"),
-        (Some(house.signer.sign("quote+jwt", &claims).unwrap()), "TOKEN_INVALID"),
-        (Some(house.signer.sign(USER_TOKEN_TYPE, &nobody).unwrap()), "TOKEN_INVALID"),
+        (
+            Some(house.signer.sign(USER_TOKEN_TYPE, &old).unwrap()),
+            "TOKEN_EXPIRED",
+        ),
+        (
+            Some(stranger.sign(USER_TOKEN_TYPE, &claims).unwrap()),
+            "TOKEN_INVALID",
+        ),
+        (
+            Some(house.signer.sign("quote+jwt", &claims).unwrap()),
+            "TOKEN_INVALID",
+        ),
+        (
+            Some(house.signer.sign(USER_TOKEN_TYPE, &nobody).unwrap()),
+            "TOKEN_INVALID",
+        ),
         (Some("nonsense".to_owned()), "TOKEN_INVALID"),
     ];
     for (token, reason) in cases {
-        for path in ["/v1/trips", "/v1/rider/ws", "/v1/driver/current", "/v1/operator/status"] {
+        for path in [
+            "/v1/trips",
+            "/v1/rider/ws",
+            "/v1/driver/current",
+            "/v1/operator/status",
+        ] {
             let mut request = reqwest::Client::new().get(house.url(path));
             if let Some(token) = &token {
                 request = request.bearer_auth(token);
@@ -39,15 +56,29 @@ async fn a_role_opens_only_its_own_doors() {
     let house = House::open().await;
     let trip = "/v1/trips/7f1f3a52-6f3e-4f43-8e3a-1a2b3c4d5e6f";
     let (rider, driver) = (house.user(&rider()), house.user(&driver()));
-    for path in ["/v1/driver/current", "/v1/operator/status", "/v1/operator/trips", "/v1/driver/ws?city=sf"] {
+    for path in [
+        "/v1/driver/current",
+        "/v1/operator/status",
+        "/v1/operator/trips",
+        "/v1/driver/ws?city=sf",
+    ] {
         rider.get(path).await.refused(403, "WRONG_ROLE");
     }
     for path in ["/v1/rider/ws", "/v1/operator/trips"] {
         driver.get(path).await.refused(403, "WRONG_ROLE");
     }
-    rider.post(&format!("{trip}/accept"), json!({"epoch": 1})).await.refused(403, "WRONG_ROLE");
-    driver.post(&format!("{trip}/cancel"), json!({"reason": "changed_mind"})).await.refused(403, "WRONG_ROLE");
-    driver.post("/v1/quotes", json!({})).await.refused(403, "WRONG_ROLE");
+    rider
+        .post(&format!("{trip}/accept"), json!({"epoch": 1}))
+        .await
+        .refused(403, "WRONG_ROLE");
+    driver
+        .post(&format!("{trip}/cancel"), json!({"reason": "changed_mind"}))
+        .await
+        .refused(403, "WRONG_ROLE");
+    driver
+        .post("/v1/quotes", json!({}))
+        .await
+        .refused(403, "WRONG_ROLE");
 }
 
 #[tokio::test]

@@ -27,7 +27,10 @@ use uuid::Uuid;
 
 use crate::peers::{self, Peers};
 
-pub const PICKUP: LatLng = LatLng { lat_e7: 377_700_000, lon_e7: -1_224_100_000 };
+pub const PICKUP: LatLng = LatLng {
+    lat_e7: 377_700_000,
+    lon_e7: -1_224_100_000,
+};
 pub const RIDE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 pub const RIDE_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// How long a message may take to come.
@@ -59,14 +62,23 @@ impl House {
     }
 
     /// In front of these peers.
-    pub async fn before(peers: Arc<Peers>, at: SocketAddr, tasks: Tasks, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn before(
+        peers: Arc<Peers>,
+        at: SocketAddr,
+        tasks: Tasks,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         traced();
         let (private, public) = generate_keys().unwrap();
         let mut config = Config::default();
         config.auth.public_key = Secret::new(public);
         config.kafka.brokers = hexcab_testkit::broker().brokers();
         config.peers_token = Some(Secret::new("between-us"));
-        for peer in [&mut config.peers.trip, &mut config.peers.pricing, &mut config.peers.location] {
+        for peer in [
+            &mut config.peers.trip,
+            &mut config.peers.pricing,
+            &mut config.peers.location,
+        ] {
             *peer = format!("http://{at}");
         }
         // Nobody listens there.
@@ -81,7 +93,17 @@ impl House {
         tasks.spawn("gateway", async move { app.run(signal).await });
         let signer = Signer::from_pem(&private).unwrap();
         let client = reqwest::Client::new();
-        let house = Self { peers, clock: manual, http, grpc, signer, stop, tasks, producer, client };
+        let house = Self {
+            peers,
+            clock: manual,
+            http,
+            grpc,
+            signer,
+            stop,
+            tasks,
+            producer,
+            client,
+        };
         eventually(async || house.is_ready().await.then_some(())).await;
         house
     }
@@ -96,12 +118,17 @@ impl House {
     }
 
     pub fn token(&self, name: &str) -> String {
-        self.signer.sign(USER_TOKEN_TYPE, &user_claims(name.to_owned(), now_s(), 600)).unwrap()
+        self.signer
+            .sign(USER_TOKEN_TYPE, &user_claims(name.to_owned(), now_s(), 600))
+            .unwrap()
     }
 
     /// Someone who calls, as `riders/…`, `drivers/…` or `operators/…`.
     pub fn user(&self, name: &str) -> User<'_> {
-        User { house: self, token: self.token(name) }
+        User {
+            house: self,
+            token: self.token(name),
+        }
     }
 
     /// Publishes an event as trip would.
@@ -153,27 +180,63 @@ impl Answer {
 
     #[track_caller]
     pub fn refused(self, status: u16, reason: &str) -> Self {
-        assert_eq!((self.status, self.body["reason"].as_str()), (status, Some(reason)), "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            (self.status, self.body["reason"].as_str()),
+            (status, Some(reason)),
+            "{self:?}"
+        );
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
         assert_eq!(self.body["status"], status);
-        assert!(self.body["title"].is_string() && self.body["detail"].is_string(), "{self:?}");
-        assert!(self.body["type"].as_str().unwrap().starts_with("urn:hexcab:problem:"), "{self:?}");
-        assert!(self.header("traceparent").unwrap().contains(self.body["instance"].as_str().unwrap()));
+        assert!(
+            self.body["title"].is_string() && self.body["detail"].is_string(),
+            "{self:?}"
+        );
+        assert!(
+            self.body["type"]
+                .as_str()
+                .unwrap()
+                .starts_with("urn:hexcab:problem:"),
+            "{self:?}"
+        );
+        assert!(
+            self.header("traceparent")
+                .unwrap()
+                .contains(self.body["instance"].as_str().unwrap())
+        );
         self
     }
 }
 
 impl User<'_> {
     pub async fn get(&self, path: &str) -> Answer {
-        read(self.house.client.get(self.house.url(path)).bearer_auth(&self.token)).await
+        read(
+            self.house
+                .client
+                .get(self.house.url(path))
+                .bearer_auth(&self.token),
+        )
+        .await
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.post_with(path, &[], body).await
     }
 
-    pub async fn post_with(&self, path: &str, headers: &[(&'static str, &str)], body: Value) -> Answer {
-        let mut request = self.house.client.post(self.house.url(path)).bearer_auth(&self.token).json(&body);
+    pub async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: Value,
+    ) -> Answer {
+        let mut request = self
+            .house
+            .client
+            .post(self.house.url(path))
+            .bearer_auth(&self.token)
+            .json(&body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -181,7 +244,9 @@ impl User<'_> {
     }
 
     pub async fn ws(&self, path: &str) -> Ws {
-        let mut request = format!("ws://{}{path}", self.house.http).into_client_request().unwrap();
+        let mut request = format!("ws://{}{path}", self.house.http)
+            .into_client_request()
+            .unwrap();
         let bearer = format!("Bearer {}", self.token).parse().unwrap();
         request.headers_mut().insert("authorization", bearer);
         let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
@@ -194,7 +259,11 @@ pub async fn read(request: reqwest::RequestBuilder) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Answer { status, headers, body }
+    Answer {
+        status,
+        headers,
+        body,
+    }
 }
 
 /// A WebSocket of an app.
@@ -206,7 +275,10 @@ impl Ws {
     }
 
     pub async fn say_text(&mut self, text: &str) {
-        self.0.send(Message::Text(text.to_owned().into())).await.unwrap();
+        self.0
+            .send(Message::Text(text.to_owned().into()))
+            .await
+            .unwrap();
     }
 
     /// The next message.
@@ -232,7 +304,10 @@ impl Ws {
 
     async fn next(&mut self) -> Option<Message> {
         loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("a message in time") {
+            match timeout(PATIENCE, self.0.next())
+                .await
+                .expect("a message in time")
+            {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(message)) => return Some(message),
                 Some(Err(_)) | None => return None,
@@ -262,14 +337,29 @@ pub fn trip(state: State, version: i64) -> Trip {
 
 /// The trip, offered to this driver.
 pub fn offered(driver: &str, version: i64) -> Trip {
-    let offer = Offer { driver: driver.to_owned(), epoch: 1, pickup_eta_s: 120, ..Offer::default() };
-    Trip { offer: Some(offer), epoch: 1, ..trip(State::Offered, version) }
+    let offer = Offer {
+        driver: driver.to_owned(),
+        epoch: 1,
+        pickup_eta_s: 120,
+        ..Offer::default()
+    };
+    Trip {
+        offer: Some(offer),
+        epoch: 1,
+        ..trip(State::Offered, version)
+    }
 }
 
 /// The same trip later on, with this driver.
 pub fn then(before: &Trip, state: State, driver: &str) -> Trip {
     let (version, driver) = (before.version + 1, driver.to_owned());
-    Trip { state: state.into(), version, driver, offer: None, ..before.clone() }
+    Trip {
+        state: state.into(),
+        version,
+        driver,
+        offer: None,
+        ..before.clone()
+    }
 }
 
 pub fn event(after: &Trip, event: Event) -> TripEvent {
@@ -283,7 +373,10 @@ pub fn event(after: &Trip, event: Event) -> TripEvent {
 }
 
 pub fn usd(amount_minor: i64) -> Money {
-    Money { currency_code: "USD".to_owned(), amount_minor }
+    Money {
+        currency_code: "USD".to_owned(),
+        amount_minor,
+    }
 }
 
 pub fn rider() -> String {
@@ -307,7 +400,10 @@ pub fn evening() -> Timestamp {
     "2008-05-30T17:00:00Z".parse().unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "user tokens follow the machine's time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "user tokens follow the machine's time"
+)]
 pub fn now_s() -> i64 {
     chrono::Utc::now().timestamp()
 }
@@ -321,6 +417,9 @@ fn traced() {
         let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         let filter = tracing_subscriber::EnvFilter::new("info");
-        let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
+        let _ = tracing_subscriber::registry()
+            .with(filter)
+            .with(layer)
+            .try_init();
     });
 }

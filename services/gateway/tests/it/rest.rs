@@ -22,18 +22,34 @@ async fn a_quote_and_a_trip_are_made() {
     let house = House::open().await;
     let name = rider();
     let me = house.user(&name);
-    let quote = me.post("/v1/quotes", json!({"city": "sf", "pickup": point(), "dropoff": point()})).await;
+    let quote = me
+        .post(
+            "/v1/quotes",
+            json!({"city": "sf", "pickup": point(), "dropoff": point()}),
+        )
+        .await;
     assert_eq!(quote.status, 201, "{quote:?}");
     assert_eq!(quote.body["pickup"], point());
-    assert_eq!(quote.body["price"], json!({"amount_minor": 500, "currency": "USD"}));
+    assert_eq!(
+        quote.body["price"],
+        json!({"amount_minor": 500, "currency": "USD"})
+    );
     assert_eq!(quote.body["lines"][0]["label"], "base");
     let key = Uuid::new_v4().to_string();
     let token = json!({"quote_token": quote.body["token"]});
-    let made = me.post_with("/v1/trips", &[("idempotency-key", &key)], token).await;
+    let made = me
+        .post_with("/v1/trips", &[("idempotency-key", &key)], token)
+        .await;
     assert_eq!(made.status, 201, "{made:?}");
-    assert_eq!((&made.body["state"], &made.body["start_code"]), (&json!("REQUESTED"), &json!("1234")));
+    assert_eq!(
+        (&made.body["state"], &made.body["start_code"]),
+        (&json!("REQUESTED"), &json!("1234"))
+    );
     let call = house.peers.calls("create_trip").remove(0);
-    assert!(call.body.contains(&key) && call.body.contains(&name), "{call:?}");
+    assert!(
+        call.body.contains(&key) && call.body.contains(&name),
+        "{call:?}"
+    );
     assert_eq!(call.authorization.as_deref(), Some("Bearer between-us"));
     assert!(call.timeout.is_some());
 }
@@ -42,10 +58,15 @@ async fn a_quote_and_a_trip_are_made() {
 async fn a_request_for_a_trip_needs_a_key() {
     let house = House::open().await;
     let me = house.user(&rider());
-    let answer = me.post("/v1/trips", json!({"quote_token": "x"})).await.refused(400, "FIELD_INVALID");
+    let answer = me
+        .post("/v1/trips", json!({"quote_token": "x"}))
+        .await
+        .refused(400, "FIELD_INVALID");
     assert_eq!(answer.body["field"], "Idempotency-Key");
     let bad = [("idempotency-key", "seven")];
-    me.post_with("/v1/trips", &bad, json!({"quote_token": "x"})).await.refused(400, "FIELD_INVALID");
+    me.post_with("/v1/trips", &bad, json!({"quote_token": "x"}))
+        .await
+        .refused(400, "FIELD_INVALID");
     assert!(house.peers.calls("create_trip").is_empty());
 }
 
@@ -56,14 +77,21 @@ async fn an_unavailable_peer_is_tried_again_with_the_same_key() {
     let headers = [("idempotency-key", key.as_str())];
     let ask = || me.post_with("/v1/trips", &headers, json!({"quote_token": "x"}));
     for _ in 0..2 {
-        house.peers.fail_next("create_trip", Status::unavailable("away"));
+        house
+            .peers
+            .fail_next("create_trip", Status::unavailable("away"));
     }
     assert_eq!(ask().await.status, 201);
     let calls = house.peers.calls("create_trip");
     assert_eq!(calls.len(), 3);
-    assert!(calls.iter().all(|call| call.body.contains(&key)), "{calls:?}");
+    assert!(
+        calls.iter().all(|call| call.body.contains(&key)),
+        "{calls:?}"
+    );
     for _ in 0..3 {
-        house.peers.fail_next("create_trip", Status::unavailable("away"));
+        house
+            .peers
+            .fail_next("create_trip", Status::unavailable("away"));
     }
     let answer = ask().await.refused(503, "UNAVAILABLE");
     assert!(answer.header("retry-after").is_some());
@@ -74,29 +102,72 @@ async fn what_a_peer_refuses_is_refused_with_its_reason() {
     let house = House::open().await;
     let me = house.user(&rider());
     let busy = refuse(Code::Aborted, "REQUEST_IN_FLIGHT");
-    let full = status::with_retry(&refuse(Code::ResourceExhausted, "OVERLOADED"), Duration::from_millis(2_500));
+    let full = status::with_retry(
+        &refuse(Code::ResourceExhausted, "OVERLOADED"),
+        Duration::from_millis(2_500),
+    );
     let cases = [
-        (refuse(Code::InvalidArgument, "REQUEST_ID_REUSED"), 400, "REQUEST_ID_REUSED", None),
-        (refuse(Code::NotFound, "TRIP_NOT_FOUND"), 404, "TRIP_NOT_FOUND", None),
-        (refuse(Code::FailedPrecondition, "QUOTE_EXPIRED"), 409, "QUOTE_EXPIRED", None),
+        (
+            refuse(Code::InvalidArgument, "REQUEST_ID_REUSED"),
+            400,
+            "REQUEST_ID_REUSED",
+            None,
+        ),
+        (
+            refuse(Code::NotFound, "TRIP_NOT_FOUND"),
+            404,
+            "TRIP_NOT_FOUND",
+            None,
+        ),
+        (
+            refuse(Code::FailedPrecondition, "QUOTE_EXPIRED"),
+            409,
+            "QUOTE_EXPIRED",
+            None,
+        ),
         (busy, 409, "REQUEST_IN_FLIGHT", Some("1")),
         (refuse(Code::Aborted, "CONTENTION"), 409, "CONTENTION", None),
-        (refuse(Code::PermissionDenied, "NOT_YOUR_TRIP"), 403, "NOT_YOUR_TRIP", None),
+        (
+            refuse(Code::PermissionDenied, "NOT_YOUR_TRIP"),
+            403,
+            "NOT_YOUR_TRIP",
+            None,
+        ),
         (full, 429, "OVERLOADED", Some("3")),
-        (refuse(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"), 504, "DEADLINE_EXCEEDED", None),
+        (
+            refuse(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            504,
+            "DEADLINE_EXCEEDED",
+            None,
+        ),
         (refuse(Code::Internal, "SQL"), 500, "INTERNAL", None),
         (Status::unknown("a panic"), 500, "INTERNAL", None),
-        (Status::unauthenticated("between services"), 500, "INTERNAL", None),
+        (
+            Status::unauthenticated("between services"),
+            500,
+            "INTERNAL",
+            None,
+        ),
     ];
     for (failure, status, reason, retry_after) in cases {
         house.peers.fail_next("create_trip", failure);
         let key = Uuid::new_v4().to_string();
-        let answer = me.post_with("/v1/trips", &[("idempotency-key", &key)], json!({"quote_token": "x"})).await;
+        let answer = me
+            .post_with(
+                "/v1/trips",
+                &[("idempotency-key", &key)],
+                json!({"quote_token": "x"}),
+            )
+            .await;
         let answer = answer.refused(status, reason);
         assert_eq!(answer.header("retry-after"), retry_after, "{reason}");
         assert!(!answer.body["detail"].as_str().unwrap().contains("panic"));
     }
-    assert_eq!(house.peers.calls("create_trip").len(), 11, "none of these is tried again");
+    assert_eq!(
+        house.peers.calls("create_trip").len(),
+        11,
+        "none of these is tried again"
+    );
 }
 
 #[tokio::test]
@@ -110,18 +181,55 @@ async fn a_foreign_trip_is_not_shown() {
     assert_eq!((own.status, &own.body["start_code"]), (200, &json!("1234")));
     let driven = house.user(&his_driver).get(&path).await;
     assert_eq!((driven.status, driven.body.get("start_code")), (200, None));
-    house.user(&rider()).get(&path).await.refused(403, "NOT_YOUR_TRIP");
-    house.user(&stranger).get(&path).await.refused(403, "NOT_YOUR_TRIP");
-    house.user(&format!("operators/{}", Uuid::new_v4())).get(&path).await.refused(403, "NOT_YOUR_TRIP");
+    house
+        .user(&rider())
+        .get(&path)
+        .await
+        .refused(403, "NOT_YOUR_TRIP");
+    house
+        .user(&stranger)
+        .get(&path)
+        .await
+        .refused(403, "NOT_YOUR_TRIP");
+    house
+        .user(&format!("operators/{}", Uuid::new_v4()))
+        .get(&path)
+        .await
+        .refused(403, "NOT_YOUR_TRIP");
     let unknown = format!("/v1/trips/{}", Uuid::new_v4());
-    house.user(&rider()).get(&unknown).await.refused(404, "TRIP_NOT_FOUND");
-    house.user(&stranger).post(&format!("{path}/arrive"), json!({"position": point()})).await.refused(403, "NOT_YOUR_TRIP");
+    house
+        .user(&rider())
+        .get(&unknown)
+        .await
+        .refused(404, "TRIP_NOT_FOUND");
+    house
+        .user(&stranger)
+        .post(&format!("{path}/arrive"), json!({"position": point()}))
+        .await
+        .refused(403, "NOT_YOUR_TRIP");
     let cancel = format!("{path}/cancel");
-    house.user(&rider()).post(&cancel, json!({"reason": "changed_mind"})).await.refused(403, "NOT_YOUR_TRIP");
-    let cancelled = house.user(&ride.rider).post(&cancel, json!({"reason": "waited_too_long"})).await;
-    assert_eq!(cancelled.body["cancellation"]["reason"], "WAITED_TOO_LONG", "{cancelled:?}");
-    let mine = house.user(&ride.rider).get("/v1/trips?state=EN_ROUTE,ARRIVED").await;
-    assert_eq!(mine.body["trips"].as_array().map(Vec::len), Some(1), "{mine:?}");
+    house
+        .user(&rider())
+        .post(&cancel, json!({"reason": "changed_mind"}))
+        .await
+        .refused(403, "NOT_YOUR_TRIP");
+    let cancelled = house
+        .user(&ride.rider)
+        .post(&cancel, json!({"reason": "waited_too_long"}))
+        .await;
+    assert_eq!(
+        cancelled.body["cancellation"]["reason"], "WAITED_TOO_LONG",
+        "{cancelled:?}"
+    );
+    let mine = house
+        .user(&ride.rider)
+        .get("/v1/trips?state=EN_ROUTE,ARRIVED")
+        .await;
+    assert_eq!(
+        mine.body["trips"].as_array().map(Vec::len),
+        Some(1),
+        "{mine:?}"
+    );
     let others = house.user(&rider()).get("/v1/trips").await;
     assert_eq!(others.body, json!({"trips": [], "next_page_token": null}));
 }
@@ -132,7 +240,9 @@ async fn nonsense_is_refused_naming_the_field() {
     let me = house.user(&rider());
     let quote = |change: serde_json::Value| {
         let mut body = json!({"city": "sf", "pickup": point(), "dropoff": point()});
-        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         body
     };
     for (body, field) in [
@@ -142,7 +252,10 @@ async fn nonsense_is_refused_naming_the_field() {
         (quote(json!({"city": 7})), "city"),
         (json!({"city": "sf", "pickup": point()}), "dropoff"),
     ] {
-        let answer = me.post("/v1/quotes", body).await.refused(400, "FIELD_INVALID");
+        let answer = me
+            .post("/v1/quotes", body)
+            .await
+            .refused(400, "FIELD_INVALID");
         assert_eq!(answer.body["field"], field);
     }
     for (path, field) in [
@@ -155,7 +268,10 @@ async fn nonsense_is_refused_naming_the_field() {
         let answer = me.get(path).await.refused(400, "FIELD_INVALID");
         assert_eq!(answer.body["field"], field, "{path}");
     }
-    let raw = reqwest::Client::new().post(house.url("/v1/quotes")).bearer_auth(&me.token).body("{");
+    let raw = reqwest::Client::new()
+        .post(house.url("/v1/quotes"))
+        .bearer_auth(&me.token)
+        .body("{");
     read(raw).await.refused(400, "BODY_NOT_JSON");
     assert!(house.peers.calls("create_quote").is_empty());
 }
@@ -165,11 +281,17 @@ async fn unknown_routes_methods_and_long_bodies_are_problems_too() {
     let house = House::with(|config| config.http.max_body_bytes = 1_000).await;
     let me = house.user(&rider());
     me.get("/v1/nothing").await.refused(404, "ROUTE_NOT_FOUND");
-    me.get("/v1/quotes").await.refused(405, "METHOD_NOT_ALLOWED");
-    me.get("/v1/rider/ws").await.refused(400, "WEBSOCKET_WANTED");
+    me.get("/v1/quotes")
+        .await
+        .refused(405, "METHOD_NOT_ALLOWED");
+    me.get("/v1/rider/ws")
+        .await
+        .refused(400, "WEBSOCKET_WANTED");
     let long = json!({"quote_token": "x".repeat(2_000)});
     for path in ["/v1/quotes", "/v1/trips"] {
-        me.post(path, long.clone()).await.refused(413, "BODY_TOO_LARGE");
+        me.post(path, long.clone())
+            .await
+            .refused(413, "BODY_TOO_LARGE");
     }
 }
 
@@ -206,11 +328,20 @@ async fn a_drivers_steps_are_taken_in_his_name() {
         ("start", json!({"code": "1234"}), "IN_PROGRESS"),
         ("complete", at, "COMPLETED"),
     ] {
-        let answer = me.post(&format!("/v1/trips/{}/{step}", id(&ride.name)), body).await;
-        assert_eq!((answer.status, answer.body["state"].as_str()), (200, Some(state)), "{step} {answer:?}");
+        let answer = me
+            .post(&format!("/v1/trips/{}/{step}", id(&ride.name)), body)
+            .await;
+        assert_eq!(
+            (answer.status, answer.body["state"].as_str()),
+            (200, Some(state)),
+            "{step} {answer:?}"
+        );
     }
     for method in ["accept_offer", "arrive_trip", "start_trip", "complete_trip"] {
-        assert!(house.peers.calls(method)[0].body.contains(&name), "{method}");
+        assert!(
+            house.peers.calls(method)[0].body.contains(&name),
+            "{method}"
+        );
     }
 }
 
@@ -223,21 +354,38 @@ async fn pings_are_refused_one_by_one() {
         ping.as_object_mut().unwrap().remove("type");
     }
     pings[0]["lat"] = json!(91);
-    let answer = house.user(&name).post("/v1/driver/pings", json!({"city": "sf", "pings": pings})).await;
+    let answer = house
+        .user(&name)
+        .post("/v1/driver/pings", json!({"city": "sf", "pings": pings}))
+        .await;
     assert_eq!(answer.body["accepted"], 2, "{answer:?}");
-    let rejected: Vec<_> = answer.body["rejected"].as_array().unwrap().iter().map(|ping| &ping["index"]).collect();
+    let rejected: Vec<_> = answer.body["rejected"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|ping| &ping["index"])
+        .collect();
     assert_eq!(rejected, [0, 2]);
     let kept = house.peers.pings.lock().clone();
     assert!(kept.iter().all(|ping| ping.driver == name), "{kept:?}");
     pings[0]["driver"] = json!("drivers/other");
-    let answer = house.user(&name).post("/v1/driver/pings", json!({"city": "sf", "pings": pings})).await;
-    assert_eq!(answer.refused(400, "FIELD_INVALID").body["field"], "pings[0].driver");
+    let answer = house
+        .user(&name)
+        .post("/v1/driver/pings", json!({"city": "sf", "pings": pings}))
+        .await;
+    assert_eq!(
+        answer.refused(400, "FIELD_INVALID").body["field"],
+        "pings[0].driver"
+    );
 }
 
 #[tokio::test]
 async fn who_is_near_is_not_said_by_name() {
     let house = House::open().await;
-    let answer = house.user(&rider()).get("/v1/nearby?city=sf&lat=37.77&lon=-122.41").await;
+    let answer = house
+        .user(&rider())
+        .get("/v1/nearby?city=sf&lat=37.77&lon=-122.41")
+        .await;
     let lat = f64::from(PICKUP.lat_e7) / 1e7;
     let lon = f64::from(PICKUP.lon_e7) / 1e7;
     let near = json!({"lat": lat, "lon": lon, "heading_deg": 0, "age_ms": 900});
@@ -250,6 +398,12 @@ async fn who_is_near_is_not_said_by_name() {
 async fn health_is_told_to_anyone() {
     let house = House::open().await;
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(read(reqwest::Client::new().get(house.url(path))).await.status, 200, "{path}");
+        assert_eq!(
+            read(reqwest::Client::new().get(house.url(path)))
+                .await
+                .status,
+            200,
+            "{path}"
+        );
     }
 }

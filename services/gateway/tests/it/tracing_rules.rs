@@ -15,7 +15,9 @@ use crate::{
 const APP: &str = "00-11111111111111111111111111111111-2222222222222222-01";
 
 fn trace_of(call: &Call) -> String {
-    trace_id(call.traceparent.as_deref().expect("a traceparent")).unwrap().to_owned()
+    trace_id(call.traceparent.as_deref().expect("a traceparent"))
+        .unwrap()
+        .to_owned()
 }
 
 #[tokio::test]
@@ -23,9 +25,18 @@ async fn a_quote_begins_a_trace_of_its_own() {
     let house = House::open().await;
     let point = json!({"lat": 37.77, "lon": -122.41});
     let body = json!({"city": "sf", "pickup": point, "dropoff": point});
-    let answer = house.user(&rider()).post_with("/v1/quotes", &[("traceparent", APP)], body).await;
-    let given = trace_id(answer.header("traceparent").unwrap()).unwrap().to_owned();
-    assert_ne!(Some(given.as_str()), trace_id(APP), "the app's trace is linked, not continued");
+    let answer = house
+        .user(&rider())
+        .post_with("/v1/quotes", &[("traceparent", APP)], body)
+        .await;
+    let given = trace_id(answer.header("traceparent").unwrap())
+        .unwrap()
+        .to_owned();
+    assert_ne!(
+        Some(given.as_str()),
+        trace_id(APP),
+        "the app's trace is linked, not continued"
+    );
     assert_eq!(trace_of(&house.peers.calls("create_quote")[0]), given);
 }
 
@@ -36,12 +47,22 @@ async fn a_trip_goes_on_from_its_quote() {
     let body = json!({"quote_token": format!("e30.{claims}.c2ln")});
     let key = Uuid::new_v4().to_string();
     let headers = [("traceparent", APP), ("idempotency-key", key.as_str())];
-    let answer = house.user(&rider()).post_with("/v1/trips", &headers, body).await;
-    assert_eq!(trace_id(answer.header("traceparent").unwrap()), Some(RIDE_TRACE));
+    let answer = house
+        .user(&rider())
+        .post_with("/v1/trips", &headers, body)
+        .await;
+    assert_eq!(
+        trace_id(answer.header("traceparent").unwrap()),
+        Some(RIDE_TRACE)
+    );
     assert_eq!(answer.body["trace_id"], RIDE_TRACE);
     let call = house.peers.calls("create_trip").remove(0);
     assert_eq!(trace_of(&call), RIDE_TRACE);
-    assert_ne!(call.traceparent.as_deref(), Some(RIDE), "it has a span of its own");
+    assert_ne!(
+        call.traceparent.as_deref(),
+        Some(RIDE),
+        "it has a span of its own"
+    );
 }
 
 #[tokio::test]
@@ -52,18 +73,37 @@ async fn a_command_goes_on_from_its_trip_known_or_not() {
     let cancel = format!("/v1/trips/{}/cancel", id(&ride.name));
     let me = house.user(&ride.rider);
     for _ in 0..2 {
-        let answer = me.post_with(&cancel, &[("traceparent", APP)], json!({"reason": "changed_mind"})).await;
+        let answer = me
+            .post_with(
+                &cancel,
+                &[("traceparent", APP)],
+                json!({"reason": "changed_mind"}),
+            )
+            .await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        assert_eq!(trace_id(answer.header("traceparent").unwrap()), Some(RIDE_TRACE));
+        assert_eq!(
+            trace_id(answer.header("traceparent").unwrap()),
+            Some(RIDE_TRACE)
+        );
     }
-    assert_eq!(house.peers.calls("get_trip").len(), 1, "asked once, then remembered");
+    assert_eq!(
+        house.peers.calls("get_trip").len(),
+        1,
+        "asked once, then remembered"
+    );
     for call in house.peers.calls("cancel_trip") {
         assert_eq!(trace_of(&call), RIDE_TRACE);
     }
     let key = json!({"quote_token": "x"});
     let nobody = reqwest::Client::new().post(house.url(&cancel)).json(&key);
-    let refused = crate::house::read(nobody).await.refused(401, "TOKEN_MISSING");
-    assert_ne!(trace_id(refused.header("traceparent").unwrap()), Some(RIDE_TRACE), "strangers are not in the ride");
+    let refused = crate::house::read(nobody)
+        .await
+        .refused(401, "TOKEN_MISSING");
+    assert_ne!(
+        trace_id(refused.header("traceparent").unwrap()),
+        Some(RIDE_TRACE),
+        "strangers are not in the ride"
+    );
 }
 
 #[tokio::test]
@@ -74,11 +114,25 @@ async fn a_command_over_a_session_goes_on_from_its_trip() {
     house.peers.put(&ride);
     let mut app = house.user(&name).ws("/v1/driver/ws?city=sf").await;
     assert_eq!(app.hear().await["traceparent"], RIDE);
-    house.publish_as(&ride, Event::OfferMade(OfferMade { driver: name, epoch: 1 })).await;
-    app.say(json!({"type": "accept", "request_id": Uuid::new_v4(), "trip": id(&ride.name), "epoch": 1})).await;
+    house
+        .publish_as(
+            &ride,
+            Event::OfferMade(OfferMade {
+                driver: name,
+                epoch: 1,
+            }),
+        )
+        .await;
+    app.say(
+        json!({"type": "accept", "request_id": Uuid::new_v4(), "trip": id(&ride.name), "epoch": 1}),
+    )
+    .await;
     assert_eq!(app.hear().await["ok"], true);
     assert_eq!(trace_of(&house.peers.calls("accept_offer")[0]), RIDE_TRACE);
-    assert!(house.peers.calls("get_trip").is_empty(), "the ride is known from the snapshot");
+    assert!(
+        house.peers.calls("get_trip").is_empty(),
+        "the ride is known from the snapshot"
+    );
 }
 
 #[tokio::test]

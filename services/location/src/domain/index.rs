@@ -57,19 +57,28 @@ impl FleetIndex {
     /// An empty index of these cities, each with its name and products.
     pub fn new(cities: impl IntoIterator<Item = (String, Vec<ProductId>)>) -> Self {
         Self {
-            cities: cities.into_iter().map(|(id, products)| CityCells::new(id, products)).collect(),
+            cities: cities
+                .into_iter()
+                .map(|(id, products)| CityCells::new(id, products))
+                .collect(),
             drivers: (0..DRIVER_SHARDS).map(|_| Mutex::default()).collect(),
         }
     }
 
     /// The city of this id.
     pub fn city(&self, id: &str) -> Option<CityNumber> {
-        self.cities.iter().position(|city| city.id() == id).map(CityNumber)
+        self.cities
+            .iter()
+            .position(|city| city.id() == id)
+            .map(CityNumber)
     }
 
     /// All cities.
     pub fn cities(&self) -> impl Iterator<Item = (CityNumber, &str)> {
-        self.cities.iter().enumerate().map(|(number, city)| (CityNumber(number), city.id()))
+        self.cities
+            .iter()
+            .enumerate()
+            .map(|(number, city)| (CityNumber(number), city.id()))
     }
 
     /// What a city sells.
@@ -88,7 +97,11 @@ impl FleetIndex {
             return Verdict::Stale;
         }
         let cell = index_cell(seen.point);
-        let to = Whereabouts { city, cell, recorded_ms: seen.recorded_ms };
+        let to = Whereabouts {
+            city,
+            cell,
+            recorded_ms: seen.recorded_ms,
+        };
         let mut drivers = self.shard(seen.driver).lock();
         let from = drivers.get(&seen.driver).copied();
         if from.is_some_and(|from| from.recorded_ms >= seen.recorded_ms) {
@@ -118,7 +131,10 @@ impl FleetIndex {
     /// Forgets drivers of whom nothing was heard for [`KEEP_S`]; returns how many.
     pub fn evict_silent(&self, now: Timestamp) -> usize {
         let oldest_ms = oldest_kept_ms(now);
-        self.drivers.iter().map(|shard| self.evict_from(&mut shard.lock(), oldest_ms)).sum()
+        self.drivers
+            .iter()
+            .map(|shard| self.evict_from(&mut shard.lock(), oldest_ms))
+            .sum()
     }
 
     fn evict_from(&self, drivers: &mut Drivers, oldest_ms: i64) -> usize {
@@ -135,7 +151,12 @@ impl FleetIndex {
 
     /// Available drivers per r8 cell that were seen within `max_age_ms`, by cell. A cell's drivers are those of its r9
     /// children: at its border that differs from the r8 cell of their positions by up to a child's width.
-    pub fn count_available(&self, city: CityNumber, max_age_ms: i64, now: Timestamp) -> Vec<(Cell, u32)> {
+    pub fn count_available(
+        &self,
+        city: CityNumber,
+        max_age_ms: i64,
+        now: Timestamp,
+    ) -> Vec<(Cell, u32)> {
         let mut counts: HashMap<Cell, u32> = HashMap::new();
         self.cells(city).for_each(|cell, seen| {
             if seen.status == Status::Available
@@ -173,7 +194,9 @@ impl FleetIndex {
 
 /// The cell of the index that a point is in.
 fn index_cell(point: Point) -> Cell {
-    point.cell(INDEX_RESOLUTION).expect("every point on earth has a cell of every resolution")
+    point
+        .cell(INDEX_RESOLUTION)
+        .expect("every point on earth has a cell of every resolution")
 }
 
 /// Sightings recorded before this are not kept, milliseconds since 1970.

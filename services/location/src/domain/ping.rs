@@ -96,7 +96,9 @@ impl Ping<'_> {
         Ok(Sighting {
             driver,
             point,
-            recorded_ms: self.recorded_ms.min(now.timestamp_millis().saturating_add(FUTURE_MAX_MS)),
+            recorded_ms: self
+                .recorded_ms
+                .min(now.timestamp_millis().saturating_add(FUTURE_MAX_MS)),
             status,
             product: product_number(self.product, products)?,
             heading_deg: (self.heading_deg % 360) as u16,
@@ -143,35 +145,121 @@ mod tests {
     }
 
     fn products() -> Vec<ProductId> {
-        ["standard", "xl"].map(|id| ProductId::new(id).unwrap()).to_vec()
+        ["standard", "xl"]
+            .map(|id| ProductId::new(id).unwrap())
+            .to_vec()
     }
 
     #[test]
     fn a_good_ping_is_kept_as_sent() {
         let seen = good().sighting(&products(), now()).unwrap();
         assert_eq!(seen.driver.name(), DRIVER);
-        assert_eq!((seen.point.lat_e7(), seen.point.lon_e7()), (377_749_000, -1_224_194_000));
-        assert_eq!((seen.recorded_ms, seen.age_ms(now())), (good().recorded_ms, 500));
-        assert_eq!((seen.product, seen.heading_deg, seen.inaccurate), (ProductNumber(0), 90, false));
-        let xl = Ping { product: "xl", heading_deg: 360, accuracy_m: 51, ..good() };
+        assert_eq!(
+            (seen.point.lat_e7(), seen.point.lon_e7()),
+            (377_749_000, -1_224_194_000)
+        );
+        assert_eq!(
+            (seen.recorded_ms, seen.age_ms(now())),
+            (good().recorded_ms, 500)
+        );
+        assert_eq!(
+            (seen.product, seen.heading_deg, seen.inaccurate),
+            (ProductNumber(0), 90, false)
+        );
+        let xl = Ping {
+            product: "xl",
+            heading_deg: 360,
+            accuracy_m: 51,
+            ..good()
+        };
         let seen = xl.sighting(&products(), now()).unwrap();
-        assert_eq!((seen.product, seen.heading_deg, seen.inaccurate), (ProductNumber(1), 0, true));
+        assert_eq!(
+            (seen.product, seen.heading_deg, seen.inaccurate),
+            (ProductNumber(1), 0, true)
+        );
     }
 
     #[test]
     fn each_fault_has_a_reason_of_its_own() {
         for (ping, reason) in [
-            (Ping { driver: "", ..good() }, "DRIVER_INVALID"),
-            (Ping { driver: "riders/00000000-0000-0000-0000-000000000007", ..good() }, "DRIVER_INVALID"),
-            (Ping { driver: "drivers/00000000-0000-0000-0000-000000000000", ..good() }, "DRIVER_INVALID"),
-            (Ping { lat_e7: 900_000_001, ..good() }, "POSITION_OFF_EARTH"),
-            (Ping { lon_e7: i32::MIN, ..good() }, "POSITION_OFF_EARTH"),
-            (Ping { lat_e7: 0, lon_e7: 0, ..good() }, "POSITION_MISSING"),
-            (Ping { recorded_ms: 0, ..good() }, "RECORD_TIME_MISSING"),
-            (Ping { recorded_ms: -5, ..good() }, "RECORD_TIME_MISSING"),
-            (Ping { status: None, ..good() }, "STATUS_MISSING"),
-            (Ping { product: "helicopter", ..good() }, "PRODUCT_UNKNOWN"),
-            (Ping { heading_deg: 361, ..good() }, "HEADING_INVALID"),
+            (
+                Ping {
+                    driver: "",
+                    ..good()
+                },
+                "DRIVER_INVALID",
+            ),
+            (
+                Ping {
+                    driver: "riders/00000000-0000-0000-0000-000000000007",
+                    ..good()
+                },
+                "DRIVER_INVALID",
+            ),
+            (
+                Ping {
+                    driver: "drivers/00000000-0000-0000-0000-000000000000",
+                    ..good()
+                },
+                "DRIVER_INVALID",
+            ),
+            (
+                Ping {
+                    lat_e7: 900_000_001,
+                    ..good()
+                },
+                "POSITION_OFF_EARTH",
+            ),
+            (
+                Ping {
+                    lon_e7: i32::MIN,
+                    ..good()
+                },
+                "POSITION_OFF_EARTH",
+            ),
+            (
+                Ping {
+                    lat_e7: 0,
+                    lon_e7: 0,
+                    ..good()
+                },
+                "POSITION_MISSING",
+            ),
+            (
+                Ping {
+                    recorded_ms: 0,
+                    ..good()
+                },
+                "RECORD_TIME_MISSING",
+            ),
+            (
+                Ping {
+                    recorded_ms: -5,
+                    ..good()
+                },
+                "RECORD_TIME_MISSING",
+            ),
+            (
+                Ping {
+                    status: None,
+                    ..good()
+                },
+                "STATUS_MISSING",
+            ),
+            (
+                Ping {
+                    product: "helicopter",
+                    ..good()
+                },
+                "PRODUCT_UNKNOWN",
+            ),
+            (
+                Ping {
+                    heading_deg: 361,
+                    ..good()
+                },
+                "HEADING_INVALID",
+            ),
         ] {
             let rejection = ping.sighting(&products(), now()).unwrap_err();
             assert_eq!(rejection.reason(), reason, "{ping:?}: {rejection}");
@@ -180,7 +268,10 @@ mod tests {
 
     #[test]
     fn a_clock_from_the_future_is_set_back_to_one_second() {
-        let late = Ping { recorded_ms: i64::MAX, ..good() };
+        let late = Ping {
+            recorded_ms: i64::MAX,
+            ..good()
+        };
         let seen = late.sighting(&products(), now()).unwrap();
         assert_eq!(seen.recorded_ms, now().timestamp_millis() + 1_000);
         assert_eq!(seen.age_ms(now()), 0);

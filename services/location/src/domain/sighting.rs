@@ -42,6 +42,8 @@ pub struct Sighting {
 impl Sighting {
     /// How old it is, milliseconds; never negative.
     pub fn age_ms(&self, now: Timestamp) -> i64 {
-        now.timestamp_millis().saturating_sub(self.recorded_ms).max(0)
+        now.timestamp_millis()
+            .saturating_sub(self.recorded_ms)
+            .max(0)
     }
 }

@@ -9,7 +9,9 @@ use hexcab_proto::{
 use hexcab_types::{DriverId, Point};
 
 use crate::{
-    domain::{FleetIndex, Ping, ProductNumber, Query, Status, index::CityNumber, ping::product_number},
+    domain::{
+        FleetIndex, Ping, ProductNumber, Query, Status, index::CityNumber, ping::product_number,
+    },
     status::Refusal,
 };
 
@@ -57,15 +59,34 @@ impl Asked {
 }
 
 /// A query; `path` goes before the names of its fields in errors.
-pub fn find_nearby(index: &FleetIndex, request: &pb::FindNearbyRequest, path: &str) -> Result<Asked, Refusal> {
+pub fn find_nearby(
+    index: &FleetIndex,
+    request: &pb::FindNearbyRequest,
+    path: &str,
+) -> Result<Asked, Refusal> {
     let field = |of: &str| format!("{path}{of}");
     let city = city(index, &request.city, path)?;
-    at_most("excluded_drivers", request.excluded_drivers.len(), EXCLUDED_MAX)?;
+    at_most(
+        "excluded_drivers",
+        request.excluded_drivers.len(),
+        EXCLUDED_MAX,
+    )?;
     Ok(Asked {
         city,
         point: point(request.point, &field("point"))?,
-        radius_m: f64::from(within(request.radius_m, RADIUS_USUAL_M, RADIUS_MAX_M, &field("radius_m"))?),
-        limit: usize::try_from(within(request.limit, LIMIT_USUAL, LIMIT_MAX, &field("limit"))?).unwrap_or_default(),
+        radius_m: f64::from(within(
+            request.radius_m,
+            RADIUS_USUAL_M,
+            RADIUS_MAX_M,
+            &field("radius_m"),
+        )?),
+        limit: usize::try_from(within(
+            request.limit,
+            LIMIT_USUAL,
+            LIMIT_MAX,
+            &field("limit"),
+        )?)
+        .unwrap_or_default(),
         max_age_ms: max_age_ms(request.max_age_ms, &field("max_age_ms"))?,
         statuses: statuses(request, &field("statuses"))?,
         product: product(index, city, &request.product, &field("product"))?,
@@ -82,12 +103,18 @@ pub fn city(index: &FleetIndex, id: &str, path: &str) -> Result<CityNumber, Refu
     if id.is_empty() {
         return Err(FieldError::new(format!("{path}city"), "is required").into());
     }
-    index.city(id).ok_or_else(|| Refusal::CityUnknown(path.to_owned(), id.to_owned()))
+    index
+        .city(id)
+        .ok_or_else(|| Refusal::CityUnknown(path.to_owned(), id.to_owned()))
 }
 
 /// Refuses more items than one call may carry.
 pub fn at_most(field: &'static str, given: usize, most: usize) -> Result<(), Refusal> {
-    if given > most { Err(Refusal::BatchTooLarge { field, given, most }) } else { Ok(()) }
+    if given > most {
+        Err(Refusal::BatchTooLarge { field, given, most })
+    } else {
+        Ok(())
+    }
 }
 
 /// How old an answer may be; the contract's 15 s when 0.
@@ -133,7 +160,9 @@ fn statuses(request: &pb::FindNearbyRequest, field: &str) -> Result<Vec<Status>,
     if request.statuses.is_empty() {
         return Ok(vec![Status::Available]);
     }
-    let known = |number: &i32| status(*number).ok_or_else(|| FieldError::new(field, format!("{number} is no status")));
+    let known = |number: &i32| {
+        status(*number).ok_or_else(|| FieldError::new(field, format!("{number} is no status")))
+    };
     request.statuses.iter().map(known).collect()
 }
 
@@ -156,6 +185,9 @@ fn within(given: i32, usual: i32, most: i32, field: &str) -> Result<i32, FieldEr
     match given {
         0 => Ok(usual),
         given if (1..=most).contains(&given) => Ok(given),
-        given => Err(FieldError::new(field, format!("must be 1 to {most}, or 0 for {usual}; it is {given}"))),
+        given => Err(FieldError::new(
+            field,
+            format!("must be 1 to {most}, or 0 for {usual}; it is {given}"),
+        )),
     }
 }

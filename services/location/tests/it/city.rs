@@ -10,7 +10,10 @@ use hexcab_chassis::{
 use hexcab_location::{App, Config};
 use hexcab_proto::{
     common::v1::LatLng,
-    location::v1::{DriverStatus, FindNearbyRequest, Ping, ReportPingsRequest, location_service_client::LocationServiceClient},
+    location::v1::{
+        DriverStatus, FindNearbyRequest, Ping, ReportPingsRequest,
+        location_service_client::LocationServiceClient,
+    },
 };
 use hexcab_types::{DriverId, Timestamp};
 use uuid::Uuid;
@@ -28,25 +31,45 @@ pub struct City {
 impl City {
     /// Without a broker: nobody listens at that address.
     pub async fn start() -> Self {
-        Self::with(BusConfig { brokers: "127.0.0.1:1".to_owned(), ..BusConfig::default() }).await
+        Self::with(BusConfig {
+            brokers: "127.0.0.1:1".to_owned(),
+            ..BusConfig::default()
+        })
+        .await
     }
 
     pub async fn with(kafka: BusConfig) -> Self {
         hexcab_testkit::telemetry();
         let (clock, hand) = Clock::manual(Timestamp::from_timestamp(1_212_192_000, 0).unwrap());
-        let app = App::build(Config { kafka, ..Config::default() }, clock.clone()).await.unwrap();
+        let app = App::build(
+            Config {
+                kafka,
+                ..Config::default()
+            },
+            clock.clone(),
+        )
+        .await
+        .unwrap();
         let endpoint = format!("http://{}", app.addr());
         let tasks = Tasks::new();
         tasks.spawn("location", app.run(tasks.shutdown().cancelled_owned()));
         let client = Client::new(channel(&endpoint, &ClientConfig::default()).unwrap());
-        Self { client, clock, hand, tasks }
+        Self {
+            client,
+            clock,
+            hand,
+            tasks,
+        }
     }
 
     /// Ends location as SIGTERM does.
     pub async fn stop(self) {
         let begun = tokio::time::Instant::now();
         self.tasks.stop(Duration::from_secs(15)).await;
-        assert!(begun.elapsed() < Duration::from_secs(10), "it did not end in time");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "it did not end in time"
+        );
     }
 
     pub fn now_ms(&self) -> i64 {
@@ -67,24 +90,41 @@ impl City {
 
     /// Reports pings; how many were accepted, stale and rejected.
     pub async fn report(&mut self, pings: Vec<Ping>) -> (i32, i32, usize) {
-        let request = ReportPingsRequest { city: "sf".into(), pings };
-        let answer = self.client.report_pings(request).await.unwrap().into_inner();
+        let request = ReportPingsRequest {
+            city: "sf".into(),
+            pings,
+        };
+        let answer = self
+            .client
+            .report_pings(request)
+            .await
+            .unwrap()
+            .into_inner();
         (answer.accepted, answer.stale, answer.rejected.len())
     }
 }
 
-pub const CENTRE: LatLng = LatLng { lat_e7: 377_749_000, lon_e7: -1_224_194_000 };
+pub const CENTRE: LatLng = LatLng {
+    lat_e7: 377_749_000,
+    lon_e7: -1_224_194_000,
+};
 
 pub fn driver(number: u128) -> String {
     DriverId::from(Uuid::from_u128(number)).name()
 }
 
 pub fn around_centre() -> FindNearbyRequest {
-    FindNearbyRequest { city: "sf".into(), point: Some(CENTRE), ..FindNearbyRequest::default() }
+    FindNearbyRequest {
+        city: "sf".into(),
+        point: Some(CENTRE),
+        ..FindNearbyRequest::default()
+    }
 }
 
 /// The reason and the message of a refusal.
-pub fn refusal<T: std::fmt::Debug>(answer: Result<T, tonic::Status>) -> (String, tonic::Code, String) {
+pub fn refusal<T: std::fmt::Debug>(
+    answer: Result<T, tonic::Status>,
+) -> (String, tonic::Code, String) {
     let status = answer.unwrap_err();
     let reason = hexcab_chassis::status::reason(&status).unwrap_or_default();
     (reason, status.code(), status.message().to_owned())

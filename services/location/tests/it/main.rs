@@ -1,5 +1,7 @@
 //! Location as a whole: the real `App` over gRPC, by a clock that the test moves.
 
+#![expect(clippy::unwrap_used, reason = "all of this is a test")]
+
 mod city;
 mod nearby;
 mod nonsense;

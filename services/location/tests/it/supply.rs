@@ -26,10 +26,18 @@ impl Handler for Heard {
 async fn supply_is_published_every_few_seconds_of_the_city() {
     let broker = Broker::start();
     broker.create_topic(topic::SUPPLY, 1);
-    let kafka = BusConfig { brokers: broker.brokers(), ..BusConfig::default() };
+    let kafka = BusConfig {
+        brokers: broker.brokers(),
+        ..BusConfig::default()
+    };
     let (heard, tasks) = (Arc::new(Heard::default()), Tasks::new());
-    let consumer =
-        Consumer::new(&kafka, "test", &[topic::SUPPLY], heard.clone(), Readiness::new().component("test"));
+    let consumer = Consumer::new(
+        &kafka,
+        "test",
+        &[topic::SUPPLY],
+        heard.clone(),
+        Readiness::new().component("test"),
+    );
     tasks.spawn("consumer", consumer.run(tasks.shutdown()));
 
     let mut city = City::with(kafka).await;
@@ -41,9 +49,19 @@ async fn supply_is_published_every_few_seconds_of_the_city() {
     })
     .await;
     let (event, counted) = counted;
-    assert_eq!((event.kind.as_str(), event.key.as_str()), ("hexcab.location.v1.SupplyCounted", "sf"));
+    assert_eq!(
+        (event.kind.as_str(), event.key.as_str()),
+        ("hexcab.location.v1.SupplyCounted", "sf")
+    );
     assert_eq!(counted.city, "sf");
-    assert_eq!(counted.cells.iter().map(|cell| cell.available).collect::<Vec<_>>(), [2]);
+    assert_eq!(
+        counted
+            .cells
+            .iter()
+            .map(|cell| cell.available)
+            .collect::<Vec<_>>(),
+        [2]
+    );
     tasks.stop(Duration::from_secs(10)).await;
 }
 

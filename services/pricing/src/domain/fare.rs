@@ -90,10 +90,19 @@ pub struct Fare {
 /// When an amount does not fit 64 bits.
 pub fn fare(policy: &FarePolicy, currency: Currency, ride: &Ride) -> Result<Fare, MoneyError> {
     let money = |minor| Money::new(minor, currency);
-    let mut bill = Bill { lines: Vec::new(), sum: Money::zero(currency) };
+    let mut bill = Bill {
+        lines: Vec::new(),
+        sum: Money::zero(currency),
+    };
     bill.add(Label::Base, money(policy.base_minor))?;
-    bill.add(Label::Distance, money(policy.per_km_minor).per(ride.distance_m.into(), METRES_PER_KM)?)?;
-    bill.add(Label::Time, money(policy.per_minute_minor).per(ride.duration_s.into(), SECONDS_PER_MINUTE)?)?;
+    bill.add(
+        Label::Distance,
+        money(policy.per_km_minor).per(ride.distance_m.into(), METRES_PER_KM)?,
+    )?;
+    bill.add(
+        Label::Time,
+        money(policy.per_minute_minor).per(ride.duration_s.into(), SECONDS_PER_MINUTE)?,
+    )?;
     bill.add(Label::Surge, bill.sum.times(ride.surge)?.minus(bill.sum)?)?;
     let missing = money(policy.minimum_minor).minus(bill.sum)?;
     if missing.minor > 0 {
@@ -121,7 +130,10 @@ impl Bill {
     fn add(&mut self, label: Label, amount: Money) -> Result<(), MoneyError> {
         self.sum = self.sum.plus(amount)?;
         if amount.minor != 0 {
-            self.lines.push(Line { label: label.as_str().to_owned(), amount });
+            self.lines.push(Line {
+                label: label.as_str().to_owned(),
+                amount,
+            });
         }
         Ok(())
     }
@@ -150,7 +162,11 @@ mod tests {
     }
 
     fn ride(distance_m: i32, duration_s: i32, surge_bp: u32) -> Ride {
-        Ride { distance_m, duration_s, surge: BasisPoints(surge_bp) }
+        Ride {
+            distance_m,
+            duration_s,
+            surge: BasisPoints(surge_bp),
+        }
     }
 
     /// (distance, duration, surge) → lines, price, driver_pay; computed by hand.
@@ -161,14 +177,27 @@ mod tests {
             // 5 km in 15 min: 220 + 475 + 585 = 1280; + 295 = 1575; 3.25 % = 51.1875 → 51; 75 % of 1280 = 960.
             (
                 ride(5_000, 900, 10_000),
-                &[("base", 220), ("distance", 475), ("time", 585), ("booking", 295), ("tax", 51)],
+                &[
+                    ("base", 220),
+                    ("distance", 475),
+                    ("time", 585),
+                    ("booking", 295),
+                    ("tax", 51),
+                ],
                 1_626,
                 960,
             ),
             // × 1.5: 1920; + 295 = 2215; tax 71.9875 → 72; 75 % of 1920 = 1440.
             (
                 ride(5_000, 900, 15_000),
-                &[("base", 220), ("distance", 475), ("time", 585), ("surge", 640), ("booking", 295), ("tax", 72)],
+                &[
+                    ("base", 220),
+                    ("distance", 475),
+                    ("time", 585),
+                    ("surge", 640),
+                    ("booking", 295),
+                    ("tax", 72),
+                ],
                 2_287,
                 1_440,
             ),
@@ -176,33 +205,69 @@ mod tests {
             // 75 % of 850 = 637.5 → 638 (to even).
             (
                 ride(500, 120, 10_000),
-                &[("base", 220), ("distance", 48), ("time", 78), ("minimum", 504), ("booking", 295), ("tax", 37)],
+                &[
+                    ("base", 220),
+                    ("distance", 48),
+                    ("time", 78),
+                    ("minimum", 504),
+                    ("booking", 295),
+                    ("tax", 37),
+                ],
                 1_182,
                 638,
             ),
             // Nothing at all costs the minimum.
-            (ride(0, 0, 10_000), &[("base", 220), ("minimum", 630), ("booking", 295), ("tax", 37)], 1_182, 638),
+            (
+                ride(0, 0, 10_000),
+                &[
+                    ("base", 220),
+                    ("minimum", 630),
+                    ("booking", 295),
+                    ("tax", 37),
+                ],
+                1_182,
+                638,
+            ),
         ];
         for (ride, lines, price, driver_pay) in table {
             let fare = fare(&policy(), Currency::Usd, &ride).unwrap();
-            let found: Vec<(&str, i64)> =
-                fare.lines.iter().map(|line| (line.label.as_str(), line.amount.minor)).collect();
+            let found: Vec<(&str, i64)> = fare
+                .lines
+                .iter()
+                .map(|line| (line.label.as_str(), line.amount.minor))
+                .collect();
             assert_eq!(found, lines, "{ride:?}");
-            assert_eq!((fare.price.minor, fare.driver_pay.minor), (price, driver_pay), "{ride:?}");
+            assert_eq!(
+                (fare.price.minor, fare.driver_pay.minor),
+                (price, driver_pay),
+                "{ride:?}"
+            );
             assert_eq!(fare.cancellation_fee, Money::new(500, Currency::Usd));
         }
     }
 
     #[test]
     fn an_amount_out_of_range_is_an_error_not_a_wrap() {
-        let greedy = FarePolicy { per_km_minor: i64::MAX, ..policy() };
-        assert_eq!(fare(&greedy, Currency::Usd, &ride(i32::MAX, 0, 10_000)), Err(MoneyError::Overflow));
+        let greedy = FarePolicy {
+            per_km_minor: i64::MAX,
+            ..policy()
+        };
+        assert_eq!(
+            fare(&greedy, Currency::Usd, &ride(i32::MAX, 0, 10_000)),
+            Err(MoneyError::Overflow)
+        );
     }
 
     fn policies() -> impl Strategy<Value = FarePolicy> {
-        let amounts = (0..5_000_i64, 0..1_000_i64, 0..500_i64, 0..5_000_i64, 0..1_000_i64);
-        (amounts, 0..=10_000_u32, 0..=3_000_u32).prop_map(|((base, km, minute, minimum, booking), share, tax)| {
-            FarePolicy {
+        let amounts = (
+            0..5_000_i64,
+            0..1_000_i64,
+            0..500_i64,
+            0..5_000_i64,
+            0..1_000_i64,
+        );
+        (amounts, 0..=10_000_u32, 0..=3_000_u32).prop_map(
+            |((base, km, minute, minimum, booking), share, tax)| FarePolicy {
                 base_minor: base,
                 per_km_minor: km,
                 per_minute_minor: minute,
@@ -211,8 +276,8 @@ mod tests {
                 driver_share: BasisPoints(share),
                 tax: BasisPoints(tax),
                 ..policy()
-            }
-        })
+            },
+        )
     }
 
     proptest! {

@@ -6,7 +6,8 @@
 use hexcab_cities::{City, Product};
 use hexcab_road::Leg;
 use hexcab_types::{
-    BasisPoints, CityId, MoneyError, Point, ProductId, QuoteClaims, QuoteId, RequestId, RiderId, SnapshotId, Timestamp,
+    BasisPoints, CityId, MoneyError, Point, ProductId, QuoteClaims, QuoteId, RequestId, RiderId,
+    SnapshotId, Timestamp,
 };
 
 use super::fare::{Fare, Ride, fare};
@@ -136,17 +137,31 @@ impl Quote {
     ///
     /// # Errors
     /// When an amount does not fit.
-    pub fn new(city: &City, product: &Product, asked: Asked, at: Circumstances) -> Result<Self, MoneyError> {
+    pub fn new(
+        city: &City,
+        product: &Product,
+        asked: Asked,
+        at: Circumstances,
+    ) -> Result<Self, MoneyError> {
         let (surge, snapshot) = at.surge;
         // Whole seconds and metres; `as` saturates, and a road that long costs more than fits anyway.
-        let duration_s = (at.leg.seconds.round() as i32).saturating_add_unsigned(city.trip.boarding_s);
+        let duration_s =
+            (at.leg.seconds.round() as i32).saturating_add_unsigned(city.trip.boarding_s);
         let distance_m = at.leg.metres.round() as i32;
         Ok(Self {
             id: at.id,
             asked,
             duration_s,
             distance_m,
-            fare: fare(&product.fare, city.currency, &Ride { distance_m, duration_s, surge })?,
+            fare: fare(
+                &product.fare,
+                city.currency,
+                &Ride {
+                    distance_m,
+                    duration_s,
+                    surge,
+                },
+            )?,
             surge,
             snapshot,
             fare_version: at.fare_version,
@@ -181,6 +196,10 @@ impl Quote {
     /// # Errors
     /// When the request's body is another one.
     pub fn answer(self, asked: &Asked) -> Result<Self, Refusal> {
-        if self.asked == *asked { Ok(self) } else { Err(Refusal::RequestIdReused(asked.request)) }
+        if self.asked == *asked {
+            Ok(self)
+        } else {
+            Err(Refusal::RequestIdReused(asked.request))
+        }
     }
 }

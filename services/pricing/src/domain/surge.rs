@@ -63,7 +63,10 @@ impl Snapshot {
     /// The multiplier of a cell.
     pub fn of(&self, cell: Cell) -> BasisPoints {
         let found = self.cells.binary_search_by_key(&cell, |surge| surge.cell);
-        found.ok().and_then(|at| self.cells.get(at)).map_or(BasisPoints::ONE, |surge| surge.shown)
+        found
+            .ok()
+            .and_then(|at| self.cells.get(at))
+            .map_or(BasisPoints::ONE, |surge| surge.shown)
     }
 
     /// Whether it still counts.
@@ -73,8 +76,14 @@ impl Snapshot {
 }
 
 /// The cells after `elapsed_s` seconds in which the market came to be as given.
-pub fn next(rules: &SurgeRules, before: &[CellSurge], elapsed_s: f64, market: &Market) -> Vec<CellSurge> {
-    let before: BTreeMap<Cell, &CellSurge> = before.iter().map(|surge| (surge.cell, surge)).collect();
+pub fn next(
+    rules: &SurgeRules,
+    before: &[CellSurge],
+    elapsed_s: f64,
+    market: &Market,
+) -> Vec<CellSurge> {
+    let before: BTreeMap<Cell, &CellSurge> =
+        before.iter().map(|surge| (surge.cell, surge)).collect();
     let wanted = market.demand.keys().flat_map(|cell| cell.disk(1));
     let cells: BTreeSet<Cell> = wanted.chain(before.keys().copied()).collect();
     let kept = kept_share(rules.half_life_s, elapsed_s);
@@ -88,13 +97,18 @@ pub fn next(rules: &SurgeRules, before: &[CellSurge], elapsed_s: f64, market: &M
         let smooth = aim + (smooth_before - aim) * kept / MILLION;
         CellSurge {
             cell,
-            shown: shown(rules, former.map_or(BasisPoints::ONE, |former| former.shown), smooth),
+            shown: shown(
+                rules,
+                former.map_or(BasisPoints::ONE, |former| former.shown),
+                smooth,
+            ),
             smooth,
             demand: whole(demand),
             supply: whole(supply),
         }
     });
-    each.filter(|surge| surge.demand > 0 || !surge.is_at_rest()).collect()
+    each.filter(|surge| surge.demand > 0 || !surge.is_at_rest())
+        .collect()
 }
 
 impl CellSurge {
@@ -120,7 +134,8 @@ fn aim_bp(rules: &SurgeRules, demand: u64, supply: u64) -> i64 {
         return ONE_BP as i64;
     }
     // sqrt(demand / supply) in basis points; nobody free is as scarce as it gets.
-    let squared = (u128::from(demand) * u128::from(ONE_BP * ONE_BP)).checked_div(u128::from(supply));
+    let squared =
+        (u128::from(demand) * u128::from(ONE_BP * ONE_BP)).checked_div(u128::from(supply));
     let (floor, cap) = (u128::from(rules.floor.0), u128::from(rules.cap.0));
     squared.map_or(cap, u128::isqrt).clamp(floor, cap) as i64
 }
@@ -136,11 +151,18 @@ fn shown(rules: &SurgeRules, former: BasisPoints, smooth: i64) -> BasisPoints {
     let (one, step) = (ONE_BP as i64, i64::from(rules.step.0));
     let bp = smooth / FINE;
     let steps = (bp - one + step / 2).div_euclid(step);
-    let (fewest, most) = (-((one - i64::from(rules.floor.0)) / step), (i64::from(rules.cap.0) - one) / step);
+    let (fewest, most) = (
+        -((one - i64::from(rules.floor.0)) / step),
+        (i64::from(rules.cap.0) - one) / step,
+    );
     let former = i64::from(former.0);
     let stays = (bp - former).abs() < i64::from(rules.hysteresis.0).min(step);
     let lawful = |bp: i64| (one + fewest * step..=one + most * step).contains(&bp);
-    let chosen = if stays && lawful(former) { former } else { one + steps.clamp(fewest, most) * step };
+    let chosen = if stays && lawful(former) {
+        former
+    } else {
+        one + steps.clamp(fewest, most) * step
+    };
     BasisPoints(u32::try_from(chosen).unwrap_or(BasisPoints::ONE.0))
 }
 

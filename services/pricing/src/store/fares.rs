@@ -15,8 +15,11 @@ impl Store {
     /// # Errors
     /// When Postgres refuses.
     pub async fn fare_version(&self, city: &City, now: Timestamp) -> Result<i32, PgError> {
-        let by_product: BTreeMap<&str, _> =
-            city.products.iter().map(|product| (product.id.as_str(), &product.fare)).collect();
+        let by_product: BTreeMap<&str, _> = city
+            .products
+            .iter()
+            .map(|product| (product.id.as_str(), &product.fare))
+            .collect();
         let fares = serde_json::to_value(by_product).map_err(corrupt)?;
         let (fares, id) = (&fares, city.id.as_str());
         self.pg

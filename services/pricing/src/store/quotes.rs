@@ -1,7 +1,9 @@
 //! Quotes: written once, never changed, found by id or by the request that made them.
 
 use hexcab_pg::{Pg, PgError};
-use hexcab_types::{BasisPoints, CityId, Currency, Money, Point, ProductId, QuoteId, RequestId, Timestamp};
+use hexcab_types::{
+    BasisPoints, CityId, Currency, Money, Point, ProductId, QuoteId, RequestId, Timestamp,
+};
 use sqlx::{FromRow, PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -65,7 +67,10 @@ impl Store {
         let kept = keep(&self.pg, quote).await;
         let lost_the_race = |error: &PgError| error.constraint() == Some("quotes_request_once");
         match kept {
-            Err(error) if lost_the_race(&error) => self.quote_of_request(quote.asked.request).await?.ok_or(error),
+            Err(error) if lost_the_race(&error) => self
+                .quote_of_request(quote.asked.request)
+                .await?
+                .ok_or(error),
             Ok(_) | Err(_) => kept,
         }
     }
@@ -92,12 +97,19 @@ async fn keep(pg: &Pg, quote: &Quote) -> Result<Quote, PgError> {
 }
 
 /// `key` is a column's name, never input.
-async fn fetch(executor: impl PgExecutor<'_>, key: &'static str, id: Uuid) -> Result<Option<Quote>, PgError> {
+async fn fetch(
+    executor: impl PgExecutor<'_>,
+    key: &'static str,
+    id: Uuid,
+) -> Result<Option<Quote>, PgError> {
     let select = match key {
         "request_id" => "SELECT * FROM quotes WHERE request_id = $1",
         _ => "SELECT * FROM quotes WHERE quote_id = $1",
     };
-    let row: Option<Row> = sqlx::query_as(select).bind(id).fetch_optional(executor).await?;
+    let row: Option<Row> = sqlx::query_as(select)
+        .bind(id)
+        .fetch_optional(executor)
+        .await?;
     row.map(Row::quote).transpose()
 }
 
@@ -154,7 +166,8 @@ impl Row {
                 city: CityId::new(self.city).map_err(corrupt)?,
                 product: ProductId::new(self.product).map_err(corrupt)?,
                 pickup: Point::from_e7(self.pickup_lat_e7, self.pickup_lon_e7).map_err(corrupt)?,
-                dropoff: Point::from_e7(self.dropoff_lat_e7, self.dropoff_lon_e7).map_err(corrupt)?,
+                dropoff: Point::from_e7(self.dropoff_lat_e7, self.dropoff_lon_e7)
+                    .map_err(corrupt)?,
             },
             duration_s: self.duration_s,
             distance_m: self.distance_m,
@@ -163,7 +176,12 @@ impl Row {
                 driver_pay: money(self.driver_pay_minor),
                 tax: money(self.tax_minor),
                 cancellation_fee: money(self.cancellation_fee_minor),
-                lines: lines.map(|(label, minor)| Line { label, amount: money(minor) }).collect(),
+                lines: lines
+                    .map(|(label, minor)| Line {
+                        label,
+                        amount: money(minor),
+                    })
+                    .collect(),
             },
             surge: BasisPoints(self.surge_bp.cast_unsigned()),
             snapshot: self.surge_snapshot.map(Into::into),

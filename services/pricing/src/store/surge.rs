@@ -67,7 +67,14 @@ impl Store {
                 if !inbox::first_time(&mut tx, consumer, event).await? {
                     return Ok(false);
                 }
-                let wish = Wish { kind: "request", subject: trip.uuid(), city: city.as_str(), cell, rider, at };
+                let wish = Wish {
+                    kind: "request",
+                    subject: trip.uuid(),
+                    city: city.as_str(),
+                    cell,
+                    rider,
+                    at,
+                };
                 add_demand(&mut tx, &wish).await?;
                 Ok(true)
             })
@@ -80,7 +87,9 @@ impl Store {
     /// When Postgres is away.
     pub async fn newest_snapshot(&self, city: &CityId) -> Result<Option<Snapshot>, PgError> {
         let mut connection = self.pg.pool().acquire().await?;
-        Ok(newest(&mut connection, city).await?.map(|(_, snapshot)| snapshot))
+        Ok(newest(&mut connection, city)
+            .await?
+            .map(|(_, snapshot)| snapshot))
     }
 
     /// Computes the snapshot of a slot, keeps it, and writes the events `tell` makes of it and of the demand since the
@@ -100,35 +109,60 @@ impl Store {
                 if let Some((slot, snapshot)) = before.clone()
                     && slot >= tick.slot
                 {
-                    return Ok(Computed { snapshot, is_new: false });
+                    return Ok(Computed {
+                        snapshot,
+                        is_new: false,
+                    });
                 }
-                let snapshot = compute(&mut tx, &tick, before.map(|(_, snapshot)| snapshot)).await?;
+                let snapshot =
+                    compute(&mut tx, &tick, before.map(|(_, snapshot)| snapshot)).await?;
                 insert(&mut tx, &tick, &snapshot).await?;
                 let observed = observe(&mut tx, &tick).await?;
                 for event in tell(&snapshot, &observed) {
                     outbox::append(&mut tx, &event).await?;
                 }
                 prune(&mut tx, &tick).await?;
-                Ok(Computed { snapshot, is_new: true })
+                Ok(Computed {
+                    snapshot,
+                    is_new: true,
+                })
             })
             .await
     }
 }
 
 /// Without fresh supply there is no market: every cell is at 1 at once. A snapshot too old to count is no start.
-async fn compute(tx: &mut Tx, tick: &Tick<'_>, before: Option<Snapshot>) -> Result<Snapshot, PgError> {
+async fn compute(
+    tx: &mut Tx,
+    tick: &Tick<'_>,
+    before: Option<Snapshot>,
+) -> Result<Snapshot, PgError> {
     let cells = match tick.supply {
         None => Vec::new(),
         Some(supply) => {
-            let market = Market { demand: demand(tx, tick).await?, supply: supply.clone() };
+            let market = Market {
+                demand: demand(tx, tick).await?,
+                supply: supply.clone(),
+            };
             let start = before.filter(|snapshot| snapshot.is_fresh(tick.rules, tick.now));
-            let elapsed_s = start.as_ref().map_or(f64::from(tick.rules.interval_s), |start| {
-                (tick.now - start.created_at).as_seconds_f64()
-            });
-            next(tick.rules, start.as_ref().map_or(&[], |start| &start.cells), elapsed_s, &market)
+            let elapsed_s = start
+                .as_ref()
+                .map_or(f64::from(tick.rules.interval_s), |start| {
+                    (tick.now - start.created_at).as_seconds_f64()
+                });
+            next(
+                tick.rules,
+                start.as_ref().map_or(&[], |start| &start.cells),
+                elapsed_s,
+                &market,
+            )
         }
     };
-    Ok(Snapshot { id: tick.id, created_at: tick.now, cells })
+    Ok(Snapshot {
+        id: tick.id,
+        created_at: tick.now,
+        cells,
+    })
 }
 
 /// Riders per cell in the window, each counted once in a cell.
@@ -142,7 +176,10 @@ async fn demand(connection: &mut PgConnection, tick: &Tick<'_>) -> Result<Counts
     .bind(tick.now)
     .fetch_all(connection)
     .await?;
-    counts.into_iter().map(|(cell, riders)| Ok((read_cell(cell)?, u32::try_from(riders).unwrap_or(u32::MAX)))).collect()
+    counts
+        .into_iter()
+        .map(|(cell, riders)| Ok((read_cell(cell)?, u32::try_from(riders).unwrap_or(u32::MAX))))
+        .collect()
 }
 
 /// Marks all demand that was not told of yet as told of with this snapshot.
@@ -159,12 +196,19 @@ async fn observe(connection: &mut PgConnection, tick: &Tick<'_>) -> Result<Obser
     for (cell, kind, count) in told {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         let counts = observed.entry(read_cell(cell)?).or_default();
-        if kind == "quote" { counts.0 += count } else { counts.1 += count }
+        if kind == "quote" {
+            counts.0 += count
+        } else {
+            counts.1 += count
+        }
     }
     Ok(observed)
 }
 
-async fn newest(connection: &mut PgConnection, city: &CityId) -> Result<Option<(i64, Snapshot)>, PgError> {
+async fn newest(
+    connection: &mut PgConnection,
+    city: &CityId,
+) -> Result<Option<(i64, Snapshot)>, PgError> {
     type Row = (i64, Uuid, Timestamp, Json<Vec<CellSurge>>);
     let row: Option<Row> = sqlx::query_as(
         "SELECT slot, snapshot_id, create_time, cells FROM surge_snapshots WHERE city = $1 ORDER BY slot DESC LIMIT 1",
@@ -172,10 +216,23 @@ async fn newest(connection: &mut PgConnection, city: &CityId) -> Result<Option<(
     .bind(city.as_str())
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|(slot, id, created_at, Json(cells))| (slot, Snapshot { id: id.into(), created_at, cells })))
+    Ok(row.map(|(slot, id, created_at, Json(cells))| {
+        (
+            slot,
+            Snapshot {
+                id: id.into(),
+                created_at,
+                cells,
+            },
+        )
+    }))
 }
 
-async fn insert(connection: &mut PgConnection, tick: &Tick<'_>, snapshot: &Snapshot) -> Result<(), PgError> {
+async fn insert(
+    connection: &mut PgConnection,
+    tick: &Tick<'_>,
+    snapshot: &Snapshot,
+) -> Result<(), PgError> {
     sqlx::query("INSERT INTO surge_snapshots (snapshot_id, city, slot, create_time, cells) VALUES ($1, $2, $3, $4, $5)")
         .bind(snapshot.id.uuid())
         .bind(tick.city.as_str())

@@ -3,20 +3,21 @@
 use std::fmt;
 
 /// Reasons that pass: the platform was busy, away, or did not get to an answer. The same request may be sent again.
-const PASSING: [&str; 13] = [
+const PASSING: [&str; 14] = [
     "UNAVAILABLE",
     "ABORTED",
     "OVERLOAD",
     "EXHAUSTED",
     "DEADLINE",
     "TIMEOUT",
+    "TIMED_OUT",
     "IN_FLIGHT",
-    "IN_PROGRESS_ELSEWHERE",
     "INTERNAL",
-    "RETRY",
     "RATE_LIMIT",
-    "CONFLICT_RETRIES",
-    "UNKNOWN_OUTCOME",
+    "TOO_MANY",
+    "SHUTTING_DOWN",
+    "TRIP_CHANGED",
+    "CONTENDED",
 ];
 /// HTTP status that passes, whatever the reason: time-outs, too many requests, server errors.
 const fn status_passes(status: u16) -> bool {

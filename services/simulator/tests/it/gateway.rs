@@ -115,6 +115,23 @@ impl Gateway {
         self.0.book.lock().pings.clone()
     }
 
+    /// Waits until so many drivers went offline: the simulator does not wait for the gateway to read it.
+    pub async fn said_goodbye(&self, drivers: usize) {
+        let offline = || {
+            self.pings()
+                .iter()
+                .filter(|(status, _)| status == "offline")
+                .count()
+        };
+        let all = async {
+            while offline() < drivers {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(10), all).await;
+        assert!(waited.is_ok(), "{} of {drivers} said goodbye", offline());
+    }
+
     /// How many trips there were.
     pub fn trips(&self) -> usize {
         self.0.book.lock().trips.len()

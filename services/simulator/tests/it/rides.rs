@@ -3,6 +3,7 @@
 use std::future::pending;
 
 use clap::Parser as _;
+use futures::future::join_all;
 use hexcab_chassis::ClockConfig;
 use hexcab_simulator::{app::App, config::Flags, report::Report};
 
@@ -41,6 +42,7 @@ async fn simulate(scale: f64, mishaps: &[Mishap], more: &[&str]) -> (Report, Gat
     (report, gateway)
 }
 
+const STEPS: [&str; 4] = ["accept", "arrive", "start", "complete"];
 /// About three riders in five minutes.
 const FEW: f64 = 0.03;
 
@@ -74,15 +76,15 @@ async fn rides_go_from_request_to_completion_and_pings_tell_of_them() {
     for status in ["available", "en_route", "on_trip"] {
         assert!(pings.iter().any(|(s, _)| s == status), "{status}");
     }
-    assert_eq!(pings.last().unwrap().0, "offline");
+    gateway.said_goodbye(1).await;
     assert!(pings.windows(2).all(|w| w[0].1 <= w[1].1));
     assert!(report.match_seconds.p50.is_some() && report.pickup_seconds.p95.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
-    for verb in ["accept", "arrive", "start", "complete"] {
-        let (report, gateway) = simulate(FEW, &[Mishap::LoseAnswer(verb)], &[]).await;
+    let lose = async |verb| (verb, simulate(FEW, &[Mishap::LoseAnswer(verb)], &[]).await);
+    for (verb, (report, gateway)) in join_all(STEPS.map(lose)).await {
         all_completed(&report, &gateway);
         assert_eq!(report.reconnects, 1, "{verb}");
         let keys: std::collections::BTreeSet<_> = gateway.keys_of(verb).into_iter().collect();
@@ -96,8 +98,8 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_is_away_costs_only_delay() {
-    for verb in ["accept", "arrive", "start", "complete"] {
-        let (report, gateway) = simulate(FEW, &[Mishap::Unavailable(verb)], &[]).await;
+    let away = async |verb| (verb, simulate(FEW, &[Mishap::Unavailable(verb)], &[]).await);
+    for (verb, (report, gateway)) in join_all(STEPS.map(away)).await {
         all_completed(&report, &gateway);
         let keys = gateway.keys_of(verb);
         assert_eq!(keys[0], keys[1], "{verb} again with its key");
@@ -180,12 +182,5 @@ async fn sigterm_ends_early_with_a_report() {
     let report = app.run(three_online).await;
     assert!(report.ended_early);
     assert_eq!(report.drivers_peak, 3);
-    assert_eq!(
-        gateway
-            .pings()
-            .iter()
-            .filter(|(status, _)| status == "offline")
-            .count(),
-        3
-    );
+    gateway.said_goodbye(3).await;
 }

@@ -2,7 +2,9 @@
 
 use hexcab_types::{Money, OperatorId, Timestamp};
 
-use super::{Cancellation, CancelledBy, Canceller, Event, Progress, RiderReason, Rules, State, Trip};
+use super::{
+    Cancellation, CancelledBy, Canceller, Event, Progress, RiderReason, Rules, State, Trip,
+};
 
 /// Calls it off before the start.
 pub fn cancel(trip: &Trip, by: Canceller, rules: &Rules, now: Timestamp) -> Event {
@@ -15,16 +17,29 @@ pub fn cancel(trip: &Trip, by: Canceller, rules: &Rules, now: Timestamp) -> Even
             };
             cancelled(trip, Cancellation { by, fee })
         }
-        Canceller::PaymentDeclined => {
-            cancelled(trip, Cancellation { by: CancelledBy::PaymentDeclined, fee: nothing(trip) })
-        }
+        Canceller::PaymentDeclined => cancelled(
+            trip,
+            Cancellation {
+                by: CancelledBy::PaymentDeclined,
+                fee: nothing(trip),
+            },
+        ),
     }
 }
 
 /// Ends it by an operator's word, for nothing.
 pub fn force(trip: &Trip, operator: OperatorId, note: &str) -> Event {
-    let by = CancelledBy::Operator { operator, note: note.to_owned() };
-    cancelled(trip, Cancellation { by, fee: nothing(trip) })
+    let by = CancelledBy::Operator {
+        operator,
+        note: note.to_owned(),
+    };
+    cancelled(
+        trip,
+        Cancellation {
+            by,
+            fee: nothing(trip),
+        },
+    )
 }
 
 /// What the rider owes for calling it off now.
@@ -32,7 +47,11 @@ fn fee(trip: &Trip, rules: &Rules, now: Timestamp) -> Money {
     match trip.state.progress() {
         Progress::Searching => nothing(trip),
         Progress::Accepted(by) | Progress::Arrived(super::Arrival { acceptance: by, .. }) => {
-            if now - by.at > rules.free_cancellation { trip.order.cancellation_fee } else { nothing(trip) }
+            if now - by.at > rules.free_cancellation {
+                trip.order.cancellation_fee
+            } else {
+                nothing(trip)
+            }
         }
         // A started ride cannot be called off by its rider; were it so, he would owe the fee.
         Progress::Started(_) => trip.order.cancellation_fee,
@@ -54,5 +73,9 @@ fn cancelled(trip: &Trip, cancellation: Cancellation) -> Event {
         | State::Cancelled { .. }
         | State::Expired { .. } => None,
     };
-    Event::Cancelled { cancellation, progress: trip.state.progress(), asked }
+    Event::Cancelled {
+        cancellation,
+        progress: trip.state.progress(),
+        asked,
+    }
 }

@@ -6,15 +6,23 @@
 
 use hexcab_types::Timestamp;
 
-use super::{Canceller, Command, Event, Refusal, Rules, State, Trip, cancellation, offer, ride, search};
+use super::{
+    Canceller, Command, Event, Refusal, Rules, State, Trip, cancellation, offer, ride, search,
+};
 
 /// What the command does to the trip now.
 ///
 /// # Errors
 /// The reason why it is refused.
-pub fn decide(trip: &Trip, command: &Command, rules: &Rules, now: Timestamp) -> Result<Event, Refusal> {
+pub fn decide(
+    trip: &Trip,
+    command: &Command,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Event, Refusal> {
     use Command::{
-        Accept, Arrive, Cancel, Complete, Decline, ExpireOffer, ExpireRequest, ForceEnd, Offer, Release, Start,
+        Accept, Arrive, Cancel, Complete, Decline, ExpireOffer, ExpireRequest, ForceEnd, Offer,
+        Release, Start,
     };
     use State::{Arrived, Cancelled, Completed, EnRoute, Expired, InProgress, Offered, Requested};
 
@@ -29,7 +37,9 @@ pub fn decide(trip: &Trip, command: &Command, rules: &Rules, now: Timestamp) -> 
         (Requested, Accept(answer) | Decline(answer)) => Err(offer::how_it_ended(trip, answer)),
         (Requested, ExpireOffer { .. }) => Err(Refusal::NoOpenOffer),
         (Requested, ExpireRequest) => search::expire(trip, now),
-        (Requested, Arrive { .. } | Start { .. } | Complete { .. } | Release { .. }) => Err(Refusal::NotYourTrip),
+        (Requested, Arrive { .. } | Start { .. } | Complete { .. } | Release { .. }) => {
+            Err(Refusal::NotYourTrip)
+        }
 
         (Offered(_), Offer(_) | ExpireRequest) => Err(Refusal::OfferPending),
         (Offered(open), Accept(answer)) => offer::accept(trip, open, answer, now),
@@ -40,29 +50,42 @@ pub fn decide(trip: &Trip, command: &Command, rules: &Rules, now: Timestamp) -> 
             Arrive { driver, .. } | Start { driver, .. } | Complete { driver } | Release { driver },
         ) => Err(offer::not_accepted(open, *driver)),
 
-        (EnRoute(by), Arrive { driver, position }) => ride::arrive(trip, by, *driver, *position, rules),
+        (EnRoute(by), Arrive { driver, position }) => {
+            ride::arrive(trip, by, *driver, *position, rules)
+        }
         (EnRoute(by), Start { driver, .. }) => Err(ride::refuse(by, *driver, Refusal::NotArrived)),
         (EnRoute(by), Complete { driver }) => Err(ride::refuse(by, *driver, Refusal::NotStarted)),
         (EnRoute(by), Release { driver }) => ride::release(by, *driver, rules, now),
 
-        (Arrived(at_pickup), Arrive { driver, .. }) => {
-            Err(ride::refuse(&at_pickup.acceptance, *driver, Refusal::AlreadyArrived))
-        }
+        (Arrived(at_pickup), Arrive { driver, .. }) => Err(ride::refuse(
+            &at_pickup.acceptance,
+            *driver,
+            Refusal::AlreadyArrived,
+        )),
         (Arrived(at_pickup), Start { driver, code }) => ride::start(trip, at_pickup, *driver, code),
-        (Arrived(at_pickup), Complete { driver }) => {
-            Err(ride::refuse(&at_pickup.acceptance, *driver, Refusal::NotStarted))
+        (Arrived(at_pickup), Complete { driver }) => Err(ride::refuse(
+            &at_pickup.acceptance,
+            *driver,
+            Refusal::NotStarted,
+        )),
+        (Arrived(at_pickup), Release { driver }) => {
+            ride::release(&at_pickup.acceptance, *driver, rules, now)
         }
-        (Arrived(at_pickup), Release { driver }) => ride::release(&at_pickup.acceptance, *driver, rules, now),
 
         (InProgress(ride), Complete { driver }) => ride::complete(ride, *driver),
         (InProgress(ride), Arrive { driver, .. } | Start { driver, .. } | Release { driver }) => {
-            Err(ride::refuse(&ride.arrival.acceptance, *driver, Refusal::TripStarted))
+            Err(ride::refuse(
+                &ride.arrival.acceptance,
+                *driver,
+                Refusal::TripStarted,
+            ))
         }
         (InProgress(_), Cancel(_)) => Err(Refusal::TripStarted),
 
-        (EnRoute(_) | Arrived(_) | InProgress(_), Offer(_) | ExpireOffer { .. } | ExpireRequest) => {
-            Err(Refusal::TripTaken)
-        }
+        (
+            EnRoute(_) | Arrived(_) | InProgress(_),
+            Offer(_) | ExpireOffer { .. } | ExpireRequest,
+        ) => Err(Refusal::TripTaken),
         (EnRoute(by), Accept(answer) | Decline(answer)) => Err(offer::settled(trip, by, answer)),
         (Arrived(at_pickup), Accept(answer) | Decline(answer)) => {
             Err(offer::settled(trip, &at_pickup.acceptance, answer))
@@ -74,9 +97,10 @@ pub fn decide(trip: &Trip, command: &Command, rules: &Rules, now: Timestamp) -> 
         (Requested | Offered(_) | EnRoute(_) | Arrived(_), Cancel(by)) => {
             Ok(cancellation::cancel(trip, *by, rules, now))
         }
-        (Requested | Offered(_) | EnRoute(_) | Arrived(_) | InProgress(_), ForceEnd { operator, note }) => {
-            Ok(cancellation::force(trip, *operator, note))
-        }
+        (
+            Requested | Offered(_) | EnRoute(_) | Arrived(_) | InProgress(_),
+            ForceEnd { operator, note },
+        ) => Ok(cancellation::force(trip, *operator, note)),
 
         (
             Completed { .. } | Cancelled { .. } | Expired { .. },

@@ -3,7 +3,8 @@
 use hexcab_types::{DriverId, Timestamp};
 
 use super::{
-    ACCEPTANCE_GRACE, Acceptance, Event, ExclusionReason, Offer, OfferRef, OfferTo, Refusal, Rules, Trip,
+    ACCEPTANCE_GRACE, Acceptance, Event, ExclusionReason, Offer, OfferRef, OfferTo, Refusal, Rules,
+    Trip,
 };
 
 /// Asks a driver who was not asked before (I8), while there is time to search.
@@ -28,18 +29,29 @@ pub fn make(trip: &Trip, to: &OfferTo, rules: &Rules, now: Timestamp) -> Result<
 }
 
 /// Takes the trip, until the deadline and a second.
-pub fn accept(trip: &Trip, open: &Offer, answer: &OfferRef, now: Timestamp) -> Result<Event, Refusal> {
+pub fn accept(
+    trip: &Trip,
+    open: &Offer,
+    answer: &OfferRef,
+    now: Timestamp,
+) -> Result<Event, Refusal> {
     current(trip, open, answer)?;
     if is_over(open, now) {
         return Err(Refusal::OfferExpired);
     }
-    Ok(Event::OfferAccepted { driver: answer.driver, epoch: answer.epoch })
+    Ok(Event::OfferAccepted {
+        driver: answer.driver,
+        epoch: answer.epoch,
+    })
 }
 
 /// Refuses, even after the deadline: the outcome is the same.
 pub fn decline(trip: &Trip, open: &Offer, answer: &OfferRef) -> Result<Event, Refusal> {
     current(trip, open, answer)?;
-    Ok(Event::OfferDeclined { driver: answer.driver, epoch: answer.epoch })
+    Ok(Event::OfferDeclined {
+        driver: answer.driver,
+        epoch: answer.epoch,
+    })
 }
 
 /// Ends an offer whose deadline passed.
@@ -50,12 +62,19 @@ pub fn expire(open: &Offer, epoch: i32, now: Timestamp) -> Result<Event, Refusal
     if !is_over(open, now) {
         return Err(Refusal::OfferStillOpen);
     }
-    Ok(Event::OfferExpired { driver: open.driver, epoch })
+    Ok(Event::OfferExpired {
+        driver: open.driver,
+        epoch,
+    })
 }
 
 /// Why a driver who has not accepted cannot act on the trip.
 pub fn not_accepted(open: &Offer, driver: DriverId) -> Refusal {
-    if driver == open.driver { Refusal::OfferNotAccepted } else { Refusal::NotYourTrip }
+    if driver == open.driver {
+        Refusal::OfferNotAccepted
+    } else {
+        Refusal::NotYourTrip
+    }
 }
 
 /// Why an answer comes too late once a driver is on the trip.
@@ -63,12 +82,20 @@ pub fn settled(trip: &Trip, by: &Acceptance, answer: &OfferRef) -> Refusal {
     if answer.epoch != by.epoch {
         return earlier_or_unknown(trip, answer);
     }
-    if answer.driver == by.driver { Refusal::OfferTaken } else { Refusal::NotYourOffer }
+    if answer.driver == by.driver {
+        Refusal::OfferTaken
+    } else {
+        Refusal::NotYourOffer
+    }
 }
 
 /// Why an answer comes too late once the search is on again: how that offer ended (I5).
 pub fn how_it_ended(trip: &Trip, answer: &OfferRef) -> Refusal {
-    let Some(ended) = trip.excluded.iter().find(|exclusion| exclusion.epoch == answer.epoch) else {
+    let Some(ended) = trip
+        .excluded
+        .iter()
+        .find(|exclusion| exclusion.epoch == answer.epoch)
+    else {
         return Refusal::NoOpenOffer;
     };
     if ended.driver != answer.driver {
@@ -92,7 +119,11 @@ fn current(trip: &Trip, open: &Offer, answer: &OfferRef) -> Result<(), Refusal> 
 }
 
 fn earlier_or_unknown(trip: &Trip, answer: &OfferRef) -> Refusal {
-    if (1..trip.epoch).contains(&answer.epoch) { Refusal::OfferSuperseded } else { Refusal::NoOpenOffer }
+    if (1..trip.epoch).contains(&answer.epoch) {
+        Refusal::OfferSuperseded
+    } else {
+        Refusal::NoOpenOffer
+    }
 }
 
 fn is_over(open: &Offer, now: Timestamp) -> bool {

@@ -97,7 +97,10 @@ mod tests {
 
     #[test]
     fn reasons_are_distinct_and_read_back() {
-        let reasons: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.reason()).collect();
+        let reasons: HashSet<_> = Refusal::ALL
+            .iter()
+            .map(|refusal| refusal.reason())
+            .collect();
         assert_eq!(reasons.len(), Refusal::ALL.len());
         for refusal in Refusal::ALL {
             assert_eq!(Refusal::from_reason(refusal.reason()), Some(*refusal));

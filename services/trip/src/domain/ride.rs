@@ -16,16 +16,25 @@ pub fn arrive(
     if position.distance_m(trip.order.pickup) > rules.pickup_geofence_m {
         return Err(Refusal::TooFarFromPickup);
     }
-    Ok(Event::Arrived { acceptance: by.clone() })
+    Ok(Event::Arrived {
+        acceptance: by.clone(),
+    })
 }
 
 /// The rider is in the car: he told the driver his code.
-pub fn start(trip: &Trip, arrival: &Arrival, driver: DriverId, code: &StartCode) -> Result<Event, Refusal> {
+pub fn start(
+    trip: &Trip,
+    arrival: &Arrival,
+    driver: DriverId,
+    code: &StartCode,
+) -> Result<Event, Refusal> {
     mine(&arrival.acceptance, driver)?;
     if *code != trip.order.start_code {
         return Err(Refusal::WrongStartCode);
     }
-    Ok(Event::Started { arrival: arrival.clone() })
+    Ok(Event::Started {
+        arrival: arrival.clone(),
+    })
 }
 
 /// The rider is there.
@@ -36,9 +45,18 @@ pub fn complete(ride: &Ride, driver: DriverId) -> Result<Event, Refusal> {
 
 /// The driver gives the trip back. The search starts anew with its whole time: the rider lost his driver through no
 /// fault of his own.
-pub fn release(by: &Acceptance, driver: DriverId, rules: &Rules, now: Timestamp) -> Result<Event, Refusal> {
+pub fn release(
+    by: &Acceptance,
+    driver: DriverId,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Event, Refusal> {
     mine(by, driver)?;
-    Ok(Event::Released { driver, epoch: by.epoch, request_expires_at: now + rules.request_ttl })
+    Ok(Event::Released {
+        driver,
+        epoch: by.epoch,
+        request_expires_at: now + rules.request_ttl,
+    })
 }
 
 /// The refusal for the trip's own driver; a stranger is only told that he is one.
@@ -47,5 +65,9 @@ pub fn refuse(by: &Acceptance, driver: DriverId, refusal: Refusal) -> Refusal {
 }
 
 fn mine(by: &Acceptance, driver: DriverId) -> Result<(), Refusal> {
-    if by.driver == driver { Ok(()) } else { Err(Refusal::NotYourTrip) }
+    if by.driver == driver {
+        Ok(())
+    } else {
+        Err(Refusal::NotYourTrip)
+    }
 }

@@ -25,7 +25,13 @@ pub struct NewTrip {
 /// # Errors
 /// `NOT_YOUR_QUOTE`, `QUOTE_EXPIRED`.
 pub fn request(new: NewTrip, rules: &Rules, now: Timestamp) -> Result<(Trip, Event), Refusal> {
-    let NewTrip { id, rider, quote, start_code, traceparent } = new;
+    let NewTrip {
+        id,
+        rider,
+        quote,
+        start_code,
+        traceparent,
+    } = new;
     if quote.rider != rider {
         return Err(Refusal::NotYourQuote);
     }
@@ -48,11 +54,17 @@ pub fn request(new: NewTrip, rules: &Rules, now: Timestamp) -> Result<(Trip, Eve
         start_code,
         traceparent: traceparent.or(quote.traceparent),
     };
-    let event = Event::Requested { request_expires_at: now + rules.request_ttl };
+    let event = Event::Requested {
+        request_expires_at: now + rules.request_ttl,
+    };
     Ok((Trip::new(id, order, now).apply(&event, now), event))
 }
 
 /// Gives the search up once its time is over.
 pub fn expire(trip: &Trip, now: Timestamp) -> Result<Event, Refusal> {
-    if now > trip.request_expires_at { Ok(Event::Expired) } else { Err(Refusal::SearchNotOver) }
+    if now > trip.request_expires_at {
+        Ok(Event::Expired)
+    } else {
+        Err(Refusal::SearchNotOver)
+    }
 }

@@ -32,21 +32,35 @@ pub fn trip(text: &str) -> Result<TripId, FieldError> {
 }
 
 /// The signature of the quote is checked here; its rider and its age are the domain's.
-pub fn create_trip(request: proto::CreateTripRequest, quotes: &Verifier) -> Result<(RequestKey, NewTrip), Status> {
+pub fn create_trip(
+    request: proto::CreateTripRequest,
+    quotes: &Verifier,
+) -> Result<(RequestKey, NewTrip), Status> {
     let key = key("CreateTrip", &request.request_id, &request)?;
     let rider = name(&request.rider, "rider")?;
     if request.quote_token.is_empty() {
         return Err(FieldError::new("quote_token", "is required").into());
     }
-    let quote = quotes.verify(QUOTE_TOKEN_TYPE, &request.quote_token).map_err(|error| {
-        tracing::info!(%error, "a quote token was refused");
-        ExecuteError::Refused(Refusal::QuoteForged)
-    })?;
+    let quote = quotes
+        .verify(QUOTE_TOKEN_TYPE, &request.quote_token)
+        .map_err(|error| {
+            tracing::info!(%error, "a quote token was refused");
+            ExecuteError::Refused(Refusal::QuoteForged)
+        })?;
     // Ids of trips are random rather than in order of time: trips of one evening lie on many pages of the index, and
     // SERIALIZABLE, which watches pages, sees fewer conflicts that are none.
     let id = TripId::from(Uuid::new_v4());
     let start_code = StartCode::of(rand::random_range(0..10_000));
-    Ok((key, NewTrip { id, rider, quote, start_code, traceparent: hexcab_telemetry::current_traceparent() }))
+    Ok((
+        key,
+        NewTrip {
+            id,
+            rider,
+            quote,
+            start_code,
+            traceparent: hexcab_telemetry::current_traceparent(),
+        },
+    ))
 }
 
 pub fn offer_trip(request: proto::OfferTripRequest) -> Parsed {
@@ -67,13 +81,19 @@ pub fn offer_trip(request: proto::OfferTripRequest) -> Parsed {
 
 pub fn accept_offer(request: proto::AcceptOfferRequest) -> Parsed {
     let key = key("AcceptOffer", &request.request_id, &request)?;
-    let answer = OfferRef { driver: name(&request.driver, "driver")?, epoch: epoch(request.epoch)? };
+    let answer = OfferRef {
+        driver: name(&request.driver, "driver")?,
+        epoch: epoch(request.epoch)?,
+    };
     Ok((key, trip(&request.name)?, Command::Accept(answer)))
 }
 
 pub fn decline_offer(request: proto::DeclineOfferRequest) -> Parsed {
     let key = key("DeclineOffer", &request.request_id, &request)?;
-    let answer = OfferRef { driver: name(&request.driver, "driver")?, epoch: epoch(request.epoch)? };
+    let answer = OfferRef {
+        driver: name(&request.driver, "driver")?,
+        epoch: epoch(request.epoch)?,
+    };
     Ok((key, trip(&request.name)?, Command::Decline(answer)))
 }
 
@@ -81,7 +101,11 @@ pub fn arrive_trip(request: proto::ArriveTripRequest) -> Parsed {
     let key = key("ArriveTrip", &request.request_id, &request)?;
     let driver = name(&request.driver, "driver")?;
     let position = point(request.position, "position")?;
-    Ok((key, trip(&request.name)?, Command::Arrive { driver, position }))
+    Ok((
+        key,
+        trip(&request.name)?,
+        Command::Arrive { driver, position },
+    ))
 }
 
 pub fn start_trip(request: proto::StartTripRequest) -> Parsed {
@@ -110,12 +134,14 @@ pub fn cancel_trip(request: proto::CancelTripRequest) -> Parsed {
     let canceller = match (&request.by, reason) {
         (None, _) => return Err(FieldError::new("by", "is required")),
         (_, CancelReason::Unspecified) => return Err(FieldError::new("reason", "is required")),
-        (Some(By::Rider(rider)), CancelReason::ChangedMind) => {
-            Canceller::Rider { rider: name(rider, "rider")?, reason: RiderReason::ChangedMind }
-        }
-        (Some(By::Rider(rider)), CancelReason::WaitedTooLong) => {
-            Canceller::Rider { rider: name(rider, "rider")?, reason: RiderReason::WaitedTooLong }
-        }
+        (Some(By::Rider(rider)), CancelReason::ChangedMind) => Canceller::Rider {
+            rider: name(rider, "rider")?,
+            reason: RiderReason::ChangedMind,
+        },
+        (Some(By::Rider(rider)), CancelReason::WaitedTooLong) => Canceller::Rider {
+            rider: name(rider, "rider")?,
+            reason: RiderReason::WaitedTooLong,
+        },
         (Some(By::System(_)), CancelReason::PaymentDeclined) => Canceller::PaymentDeclined,
         (Some(By::Rider(_)), CancelReason::PaymentDeclined | CancelReason::Operator) => {
             return Err(FieldError::new("reason", "is not a rider's"));
@@ -141,9 +167,16 @@ pub fn force_end_trip(request: proto::ForceEndTripRequest) -> Parsed {
     let operator = name(&request.operator, "operator")?;
     let note = request.note.trim().to_owned();
     if note.is_empty() || note.chars().count() > NOTE_MAX || note.contains('\0') {
-        return Err(FieldError::new("note", format!("must be 1 to {NOTE_MAX} characters")));
+        return Err(FieldError::new(
+            "note",
+            format!("must be 1 to {NOTE_MAX} characters"),
+        ));
     }
-    Ok((key, trip(&request.name)?, Command::ForceEnd { operator, note }))
+    Ok((
+        key,
+        trip(&request.name)?,
+        Command::ForceEnd { operator, note },
+    ))
 }
 
 pub fn list_trips(request: proto::ListTripsRequest) -> Result<Filter, FieldError> {
@@ -160,10 +193,17 @@ pub fn list_trips(request: proto::ListTripsRequest) -> Result<Filter, FieldError
         city,
         rider: optional_name(&request.rider, "rider")?,
         driver: optional_name(&request.driver, "driver")?,
-        states: request.states.iter().map(|state| state_name(*state)).collect::<Result<_, _>>()?,
+        states: request
+            .states
+            .iter()
+            .map(|state| state_name(*state))
+            .collect::<Result<_, _>>()?,
         after: match request.page_token.as_str() {
             "" => None,
-            token => Some(read_page_token(token).ok_or_else(|| FieldError::new("page_token", "is not one of ours"))?),
+            token => Some(
+                read_page_token(token)
+                    .ok_or_else(|| FieldError::new("page_token", "is not one of ours"))?,
+            ),
         },
         limit,
     })
@@ -176,7 +216,10 @@ pub fn write_page_token(token: PageToken) -> String {
 
 fn read_page_token(text: &str) -> Option<PageToken> {
     let (micros, trip) = text.split_once('.')?;
-    Some(PageToken { created_at: Timestamp::from_timestamp_micros(micros.parse().ok()?)?, trip: trip.parse().ok()? })
+    Some(PageToken {
+        created_at: Timestamp::from_timestamp_micros(micros.parse().ok()?)?,
+        trip: trip.parse().ok()?,
+    })
 }
 
 fn state_name(state: i32) -> Result<&'static str, FieldError> {
@@ -189,7 +232,9 @@ fn state_name(state: i32) -> Result<&'static str, FieldError> {
         Ok(proto::State::Completed) => Ok("COMPLETED"),
         Ok(proto::State::Cancelled) => Ok("CANCELLED"),
         Ok(proto::State::Expired) => Ok("EXPIRED"),
-        Ok(proto::State::Unspecified) | Err(_) => Err(FieldError::new("states", format!("{state} is no state"))),
+        Ok(proto::State::Unspecified) | Err(_) => {
+            Err(FieldError::new("states", format!("{state} is no state")))
+        }
     }
 }
 
@@ -200,13 +245,24 @@ fn key(method: &str, request_id: &str, body: &impl Message) -> Result<RequestKey
     hash.update(method.as_bytes());
     hash.update([0]);
     hash.update(body.encode_to_vec());
-    Ok(RequestKey { id, body_hash: hash.finalize().into() })
+    Ok(RequestKey {
+        id,
+        body_hash: hash.finalize().into(),
+    })
 }
 
 fn epoch(epoch: i32) -> Result<i32, FieldError> {
-    if epoch >= 1 { Ok(epoch) } else { Err(FieldError::new("epoch", "must be 1 or more")) }
+    if epoch >= 1 {
+        Ok(epoch)
+    } else {
+        Err(FieldError::new("epoch", "must be 1 or more"))
+    }
 }
 
 fn not_negative(value: i32, field: &str) -> Result<i32, FieldError> {
-    if value >= 0 { Ok(value) } else { Err(FieldError::new(field, "must not be negative")) }
+    if value >= 0 {
+        Ok(value)
+    } else {
+        Err(FieldError::new(field, "must not be negative"))
+    }
 }

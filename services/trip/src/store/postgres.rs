@@ -9,16 +9,17 @@ use hexcab_bus::{Incoming, inbox};
 use hexcab_chassis::Clock;
 use hexcab_pg::Pg;
 use hexcab_types::{Timestamp, TripId};
-use sqlx::{FromRow as _, PgConnection, Row as _};
+use sqlx::PgConnection;
 use tracing::{Span, field::Empty};
 
 use super::{
-    Consumed, Due, Encode, ExecuteError, Filter, PageToken, RequestKey, guards, list,
+    Consumed, Due, Encode, ExecuteError, Filter, PageToken, RequestKey, fetch, guards, list,
     requests::{self, Answer},
-    row::{TripRow, columns},
     save::{self, Change},
 };
-use crate::domain::{self, Command, NewTrip, Refusal, RefusalKind, RuleBook, Rules, State, Trip, decide};
+use crate::domain::{
+    self, Command, NewTrip, Refusal, RefusalKind, RuleBook, Rules, State, Trip, decide,
+};
 
 /// The name of this consumer in the inbox.
 pub const CONSUMER: &str = "trip";
@@ -35,7 +36,12 @@ pub struct Trips {
 impl Trips {
     /// Keeps trips in this database, by this clock and these rules.
     pub fn new(pg: Pg, clock: Clock, rules: RuleBook, encode: Encode) -> Self {
-        Self { pg, clock, rules: Arc::new(rules), encode }
+        Self {
+            pg,
+            clock,
+            rules: Arc::new(rules),
+            encode,
+        }
     }
 
     /// Makes a trip of a request.
@@ -55,7 +61,11 @@ impl Trips {
                 .and_then(|rules| domain::request(new.clone(), rules, now));
             match made {
                 Ok((trip, event)) => {
-                    let change = Change { after: &trip, event: &event, request: Some(key.id) };
+                    let change = Change {
+                        after: &trip,
+                        event: &event,
+                        request: Some(key.id),
+                    };
                     save::insert(&mut tx, &change, self.encode).await?;
                     Ok(Ok(trip))
                 }
@@ -70,11 +80,16 @@ impl Trips {
     /// # Errors
     /// See [`ExecuteError`]; refusals are kept under the key.
     #[tracing::instrument(name = "trip.execute", skip_all, fields(hexcab.trip.id = %id, hexcab.trip.state = Empty))]
-    pub async fn execute(&self, key: RequestKey, id: TripId, command: Command) -> Result<Trip, ExecuteError> {
+    pub async fn execute(
+        &self,
+        key: RequestKey,
+        id: TripId,
+        command: Command,
+    ) -> Result<Trip, ExecuteError> {
         let (key, command) = (&key, &command);
         let answer = self.pg.idempotent("trip.execute", |mut tx| async move {
             let now = self.clock.now();
-            let (claimed, trip) = claim_and_fetch(&mut tx, key, id, now).await?;
+            let (claimed, trip) = fetch::claim_and_fetch(&mut tx, key, id, now).await?;
             if !claimed {
                 return requests::replay(&mut tx, key).await;
             }
@@ -93,7 +108,11 @@ impl Trips {
     /// # Errors
     /// See [`ExecuteError`]; never `Refused`.
     #[tracing::instrument(name = "trip.consume", skip_all, fields(hexcab.trip.id = Empty, hexcab.trip.state = Empty))]
-    pub async fn consume(&self, event: &Incoming, order: Option<(TripId, Command)>) -> Result<Consumed, ExecuteError> {
+    pub async fn consume(
+        &self,
+        event: &Incoming,
+        order: Option<(TripId, Command)>,
+    ) -> Result<Consumed, ExecuteError> {
         let order = &order;
         if let Some((id, _)) = order {
             Span::current().record("hexcab.trip.id", id.to_string());
@@ -102,10 +121,18 @@ impl Trips {
             if !inbox::first_time(&mut tx, CONSUMER, event).await? {
                 return Ok(Consumed::Before);
             }
-            let Some((id, command)) = order else { return Ok(Consumed::Noted) };
-            let trip = fetch(&mut tx, *id).await?.ok_or(ExecuteError::NoSuchTrip)?;
-            let stepped = self.step(&mut tx, trip, command, self.clock.now(), None).await?;
-            Ok::<_, ExecuteError>(stepped.map_or_else(Consumed::Refused, |trip| Consumed::Done(Box::new(trip))))
+            let Some((id, command)) = order else {
+                return Ok(Consumed::Noted);
+            };
+            let trip = fetch::fetch(&mut tx, *id)
+                .await?
+                .ok_or(ExecuteError::NoSuchTrip)?;
+            let stepped = self
+                .step(&mut tx, trip, command, self.clock.now(), None)
+                .await?;
+            Ok::<_, ExecuteError>(
+                stepped.map_or_else(Consumed::Refused, |trip| Consumed::Done(Box::new(trip))),
+            )
         });
         let consumed = consumed.await?;
         if let Consumed::Done(trip) = &consumed {
@@ -122,8 +149,12 @@ impl Trips {
     pub async fn carry_out_deadline(&self, id: TripId) -> Result<Option<Trip>, ExecuteError> {
         let expired = self.pg.serializable("trip.expire", |mut tx| async move {
             let now = self.clock.now();
-            let Some(trip) = lock_due(&mut tx, id, now).await? else { return Ok(None) };
-            let Some(command) = deadline_of(&trip.state) else { return Ok(None) };
+            let Some(trip) = fetch::lock_due(&mut tx, id, now).await? else {
+                return Ok(None);
+            };
+            let Some(command) = deadline_of(&trip.state) else {
+                return Ok(None);
+            };
             Ok::<_, ExecuteError>(self.step(&mut tx, trip, &command, now, None).await?.ok())
         });
         let expired = expired.await?;
@@ -153,7 +184,10 @@ impl Trips {
     ///
     /// # Errors
     /// When Postgres is away.
-    pub async fn list(&self, filter: &Filter) -> Result<(Vec<Trip>, Option<PageToken>), ExecuteError> {
+    pub async fn list(
+        &self,
+        filter: &Filter,
+    ) -> Result<(Vec<Trip>, Option<PageToken>), ExecuteError> {
         list::list(self.pg.pool(), filter).await
     }
 
@@ -182,12 +216,20 @@ impl Trips {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let after = trip.apply(&event, now);
-        let change = Change { after: &after, event: &event, request: key.map(|key| key.id) };
+        let change = Change {
+            after: &after,
+            event: &event,
+            request: key.map(|key| key.id),
+        };
         save::update(conn, &change, self.encode).await?;
         Ok(Ok(after))
     }
 
-    fn rules(&self, city: &hexcab_types::CityId, product: &hexcab_types::ProductId) -> Result<&Rules, Refusal> {
+    fn rules(
+        &self,
+        city: &hexcab_types::CityId,
+        product: &hexcab_types::ProductId,
+    ) -> Result<&Rules, Refusal> {
         self.rules.of(city, product).ok_or(Refusal::CityNotServed)
     }
 
@@ -222,8 +264,10 @@ impl Trips {
             Ok(answer) => answer,
         };
         let trip = answer?;
-        Span::current().record("hexcab.trip.id", trip.id.to_string()).record("hexcab.trip.state", trip.state.name());
-        tracing::info!(trip.id = %trip.id, trip.state = trip.state.name(), trip.version = trip.version, "trip changed");
+        Span::current()
+            .record("hexcab.trip.id", trip.id.to_string())
+            .record("hexcab.trip.state", trip.state.name());
+        tracing::info!(trip.id = %trip.id, trip.state = trip.state.name(), trip.version = trip.version, "command answered");
         Ok(trip)
     }
 
@@ -251,52 +295,4 @@ fn deadline_of(state: &State) -> Option<Command> {
         | State::Cancelled { .. }
         | State::Expired { .. } => None,
     }
-}
-
-/// Claims the request and reads the trip in one statement.
-async fn claim_and_fetch(
-    conn: &mut PgConnection,
-    key: &RequestKey,
-    id: TripId,
-    now: Timestamp,
-) -> Result<(bool, Option<Trip>), ExecuteError> {
-    let row = sqlx::query(concat!(
-        "WITH claim AS (
-            INSERT INTO requests (request_id, body_hash, asked_at) VALUES ($1, $2, $3)
-            ON CONFLICT (request_id) DO NOTHING RETURNING request_id)
-        SELECT EXISTS (SELECT FROM claim) AS claimed, t.id IS NOT NULL AS there, ",
-        columns!(),
-        " FROM (SELECT $4::uuid AS id) AS asked LEFT JOIN trips t ON t.id = asked.id"
-    ))
-    .bind(key.id.uuid())
-    .bind(key.body_hash.as_slice())
-    .bind(now)
-    .bind(id.uuid())
-    .fetch_one(conn)
-    .await
-    .map_err(requests::while_claiming)?;
-    let there = row.try_get("there")?;
-    let trip = if there { Some(TripRow::from_row(&row)?.trip()?) } else { None };
-    Ok((row.try_get("claimed")?, trip))
-}
-
-async fn fetch(conn: &mut PgConnection, id: TripId) -> Result<Option<Trip>, ExecuteError> {
-    let row: Option<TripRow> = sqlx::query_as(concat!("SELECT ", columns!(), " FROM trips t WHERE t.id = $1"))
-        .bind(id.uuid())
-        .fetch_optional(conn)
-        .await?;
-    row.map(TripRow::trip).transpose()
-}
-
-async fn lock_due(conn: &mut PgConnection, id: TripId, now: Timestamp) -> Result<Option<Trip>, ExecuteError> {
-    let row: Option<TripRow> = sqlx::query_as(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM trips t WHERE t.id = $1 AND t.due_at < $2 FOR UPDATE SKIP LOCKED"
-    ))
-    .bind(id.uuid())
-    .bind(now)
-    .fetch_optional(conn)
-    .await?;
-    row.map(TripRow::trip).transpose()
 }

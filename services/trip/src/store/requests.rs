@@ -15,8 +15,15 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// What was answered: kept, so that it can be given again.
 pub type Answer = Result<Trip, Refusal>;
 
+/// Body hash, trip and refusal of a request's row.
+type Kept = (Vec<u8>, Option<Vec<u8>>, Option<String>);
+
 /// Claims the id. False when it was claimed before.
-pub async fn claim(conn: &mut PgConnection, key: &RequestKey, now: Timestamp) -> Result<bool, ExecuteError> {
+pub async fn claim(
+    conn: &mut PgConnection,
+    key: &RequestKey,
+    now: Timestamp,
+) -> Result<bool, ExecuteError> {
     let claimed = sqlx::query(
         "INSERT INTO requests (request_id, body_hash, asked_at) VALUES ($1, $2, $3) ON CONFLICT (request_id) DO NOTHING",
     )
@@ -31,32 +38,48 @@ pub async fn claim(conn: &mut PgConnection, key: &RequestKey, now: Timestamp) ->
 
 /// An error of the statement that claims.
 pub fn while_claiming(error: sqlx::Error) -> ExecuteError {
-    let waited = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == LOCK_NOT_AVAILABLE);
-    if waited { ExecuteError::RequestInFlight } else { error.into() }
+    let waited = error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == LOCK_NOT_AVAILABLE);
+    if waited {
+        ExecuteError::RequestInFlight
+    } else {
+        error.into()
+    }
 }
 
 /// The answer given to an id that was claimed before.
 pub async fn replay(conn: &mut PgConnection, key: &RequestKey) -> Result<Answer, ExecuteError> {
-    let row: Option<(Vec<u8>, Option<Vec<u8>>, Option<String>)> =
+    let row: Option<Kept> =
         sqlx::query_as("SELECT body_hash, trip, refusal FROM requests WHERE request_id = $1")
             .bind(key.id.uuid())
             .fetch_optional(conn)
             .await?;
-    let Some((body_hash, trip, refusal)) = row else { return Err(ExecuteError::RequestInFlight) };
+    let Some((body_hash, trip, refusal)) = row else {
+        return Err(ExecuteError::RequestInFlight);
+    };
     if body_hash != key.body_hash {
         return Err(ExecuteError::RequestIdReused);
     }
     match (trip, refusal) {
         (Some(trip), _) => read(&trip).map(Ok),
-        (None, Some(reason)) => {
-            Refusal::from_reason(&reason).map(Err).ok_or(ExecuteError::Unreadable(format!("refusal {reason}")))
-        }
-        (None, None) => Err(ExecuteError::Unreadable(format!("the answer to request {}", key.id))),
+        (None, Some(reason)) => Refusal::from_reason(&reason)
+            .map(Err)
+            .ok_or(ExecuteError::Unreadable(format!("refusal {reason}"))),
+        (None, None) => Err(ExecuteError::Unreadable(format!(
+            "the answer to request {}",
+            key.id
+        ))),
     }
 }
 
 /// Keeps a refusal as the answer.
-pub async fn refuse(conn: &mut PgConnection, key: &RequestKey, refusal: Refusal) -> Result<(), ExecuteError> {
+pub async fn refuse(
+    conn: &mut PgConnection,
+    key: &RequestKey,
+    refusal: Refusal,
+) -> Result<(), ExecuteError> {
     sqlx::query("UPDATE requests SET refusal = $2 WHERE request_id = $1")
         .bind(key.id.uuid())
         .bind(refusal.reason())
@@ -71,5 +94,6 @@ pub fn write(trip: &Trip) -> Result<Vec<u8>, ExecuteError> {
 }
 
 fn read(bytes: &[u8]) -> Result<Trip, ExecuteError> {
-    serde_json::from_slice(bytes).map_err(|error| ExecuteError::Unreadable(format!("an answer: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| ExecuteError::Unreadable(format!("an answer: {error}")))
 }

@@ -2,14 +2,16 @@
 //!
 //! Does not: repair. A row that is no trip is our bug and says which column.
 
-use hexcab_types::{CityId, Currency, DriverId, Money, OperatorId, Point, ProductId, QuoteId, Timestamp, TripId};
+use hexcab_types::{
+    CityId, Currency, DriverId, Money, OperatorId, Point, ProductId, QuoteId, Timestamp, TripId,
+};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::ExecuteError;
 use crate::domain::{
-    Acceptance, Arrival, Cancellation, CancelledBy, Exclusion, ExclusionReason, Offer, Order, Progress, Ride,
-    StartCode, State, Trip,
+    Acceptance, Arrival, Cancellation, CancelledBy, Exclusion, ExclusionReason, Offer, Order,
+    Progress, Ride, StartCode, State, Trip,
 };
 
 /// The columns of [`TripRow`].
@@ -77,7 +79,8 @@ impl TripRow {
     /// The trip.
     pub fn trip(self) -> Result<Trip, ExecuteError> {
         let id = TripId::from(self.id);
-        self.read().ok_or_else(|| ExecuteError::Unreadable(format!("the row of {id}")))
+        self.read()
+            .ok_or_else(|| ExecuteError::Unreadable(format!("the row of {id}")))
     }
 
     fn read(self) -> Option<Trip> {
@@ -125,7 +128,10 @@ impl TripRow {
             "EN_ROUTE" => State::EnRoute(self.acceptance()?),
             "ARRIVED" => State::Arrived(self.arrival()?),
             "IN_PROGRESS" => State::InProgress(self.ride()?),
-            "COMPLETED" => State::Completed { ride: self.ride()?, at: self.ended_at? },
+            "COMPLETED" => State::Completed {
+                ride: self.ride()?,
+                at: self.ended_at?,
+            },
             "CANCELLED" => State::Cancelled {
                 cancellation: self.cancellation()?,
                 progress: self.progress()?,
@@ -148,15 +154,25 @@ impl TripRow {
     }
 
     fn acceptance(&self) -> Option<Acceptance> {
-        Some(Acceptance { driver: self.driver?.into(), epoch: self.accepted_epoch?, at: self.accepted_at? })
+        Some(Acceptance {
+            driver: self.driver?.into(),
+            epoch: self.accepted_epoch?,
+            at: self.accepted_at?,
+        })
     }
 
     fn arrival(&self) -> Option<Arrival> {
-        Some(Arrival { acceptance: self.acceptance()?, at: self.arrived_at? })
+        Some(Arrival {
+            acceptance: self.acceptance()?,
+            at: self.arrived_at?,
+        })
     }
 
     fn ride(&self) -> Option<Ride> {
-        Some(Ride { arrival: self.arrival()?, at: self.started_at? })
+        Some(Ride {
+            arrival: self.arrival()?,
+            at: self.started_at?,
+        })
     }
 
     fn progress(&self) -> Option<Progress> {
@@ -179,11 +195,18 @@ impl TripRow {
             },
             _ => return None,
         };
-        Some(Cancellation { by, fee: Money::new(self.charge_minor?, self.currency()?) })
+        Some(Cancellation {
+            by,
+            fee: Money::new(self.charge_minor?, self.currency()?),
+        })
     }
 
     fn excluded(&self) -> Option<Vec<Exclusion>> {
-        let columns = self.excluded_drivers.iter().zip(&self.excluded_epochs).zip(&self.excluded_reasons);
+        let columns = self
+            .excluded_drivers
+            .iter()
+            .zip(&self.excluded_epochs)
+            .zip(&self.excluded_reasons);
         columns
             .map(|((driver, epoch), reason)| {
                 let reason = match reason.as_str() {
@@ -192,7 +215,11 @@ impl TripRow {
                     "RELEASED" => ExclusionReason::Released,
                     _ => return None,
                 };
-                Some(Exclusion { driver: DriverId::from(*driver), epoch: *epoch, reason })
+                Some(Exclusion {
+                    driver: DriverId::from(*driver),
+                    epoch: *epoch,
+                    reason,
+                })
             })
             .collect()
     }

@@ -53,7 +53,11 @@ const UPDATE: &str = "
     SELECT id FROM changed";
 
 /// Writes a new trip.
-pub async fn insert(conn: &mut PgConnection, change: &Change<'_>, encode: Encode) -> Result<(), ExecuteError> {
+pub async fn insert(
+    conn: &mut PgConnection,
+    change: &Change<'_>,
+    encode: Encode,
+) -> Result<(), ExecuteError> {
     let order = &change.after.order;
     let query = changed(INSERT, conn, change, encode).await?;
     query
@@ -81,9 +85,17 @@ pub async fn insert(conn: &mut PgConnection, change: &Change<'_>, encode: Encode
 }
 
 /// Writes a trip that was there, from the version before.
-pub async fn update(conn: &mut PgConnection, change: &Change<'_>, encode: Encode) -> Result<(), ExecuteError> {
+pub async fn update(
+    conn: &mut PgConnection,
+    change: &Change<'_>,
+    encode: Encode,
+) -> Result<(), ExecuteError> {
     let query = changed(UPDATE, conn, change, encode).await?;
-    query.fetch_optional(conn).await?.map(|_| ()).ok_or(ExecuteError::VersionConflict)
+    query
+        .fetch_optional(conn)
+        .await?
+        .map(|_| ())
+        .ok_or(ExecuteError::VersionConflict)
 }
 
 /// Puts the event into the outbox and binds $1 to $29: what can change of a trip, its event and the answer.
@@ -93,7 +105,11 @@ async fn changed(
     change: &Change<'_>,
     encode: Encode,
 ) -> Result<Query<'static, Postgres, PgArguments>, ExecuteError> {
-    let Change { after, event, request } = change;
+    let Change {
+        after,
+        event,
+        request,
+    } = change;
     let encoded = encode(after, event);
     let told = tell(conn, after, &encoded.kind, encoded.payload.clone()).await?;
     let offer = match &after.state {
@@ -119,12 +135,34 @@ async fn changed(
         .bind(after.request_expires_at)
         .bind(offer.map(|offer| offer.driver.uuid()))
         .bind(offer.map(|offer| offer.expires_at))
-        .bind(offer.and_then(|offer| offer.decision).map(|decision| decision.uuid()))
+        .bind(
+            offer
+                .and_then(|offer| offer.decision)
+                .map(|decision| decision.uuid()),
+        )
         .bind(offer.map(|offer| offer.pickup_eta_s))
         .bind(offer.map(|offer| offer.pickup_distance_m))
-        .bind(after.excluded.iter().map(|exclusion| exclusion.driver.uuid()).collect::<Vec<_>>())
-        .bind(after.excluded.iter().map(|exclusion| exclusion.epoch).collect::<Vec<_>>())
-        .bind(after.excluded.iter().map(|exclusion| reason(exclusion.reason)).collect::<Vec<_>>())
+        .bind(
+            after
+                .excluded
+                .iter()
+                .map(|exclusion| exclusion.driver.uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            after
+                .excluded
+                .iter()
+                .map(|exclusion| exclusion.epoch)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            after
+                .excluded
+                .iter()
+                .map(|exclusion| reason(exclusion.reason))
+                .collect::<Vec<_>>(),
+        )
         .bind(acceptance.map(|acceptance| acceptance.driver.uuid()))
         .bind(acceptance.map(|acceptance| acceptance.epoch))
         .bind(acceptance.map(|acceptance| acceptance.at))
@@ -142,7 +180,12 @@ async fn changed(
         .bind(answer))
 }
 
-async fn tell(conn: &mut PgConnection, after: &Trip, kind: &str, payload: Vec<u8>) -> Result<EventId, ExecuteError> {
+async fn tell(
+    conn: &mut PgConnection,
+    after: &Trip,
+    kind: &str,
+    payload: Vec<u8>,
+) -> Result<EventId, ExecuteError> {
     let outgoing = Outgoing {
         topic: topic::TRIP,
         key: after.order.city.to_string(),
@@ -151,18 +194,23 @@ async fn tell(conn: &mut PgConnection, after: &Trip, kind: &str, payload: Vec<u8
         subject: after.id.name(),
         time: after.updated_at,
         payload,
-        traceparent: hexcab_telemetry::current_traceparent().or_else(|| after.order.traceparent.clone()),
+        traceparent: hexcab_telemetry::current_traceparent()
+            .or_else(|| after.order.traceparent.clone()),
     };
     Ok(outbox::append(conn, &outgoing).await?)
 }
 
 fn cancelled(state: &State) -> (Option<&'static str>, Option<uuid::Uuid>, Option<String>) {
-    let State::Cancelled { cancellation, .. } = state else { return (None, None, None) };
+    let State::Cancelled { cancellation, .. } = state else {
+        return (None, None, None);
+    };
     match &cancellation.by {
         CancelledBy::RiderChangedMind => (Some("RIDER_CHANGED_MIND"), None, None),
         CancelledBy::RiderWaitedTooLong => (Some("RIDER_WAITED_TOO_LONG"), None, None),
         CancelledBy::PaymentDeclined => (Some("PAYMENT_DECLINED"), None, None),
-        CancelledBy::Operator { operator, note } => (Some("OPERATOR"), Some(operator.uuid()), Some(note.clone())),
+        CancelledBy::Operator { operator, note } => {
+            (Some("OPERATOR"), Some(operator.uuid()), Some(note.clone()))
+        }
     }
 }
 

@@ -9,14 +9,15 @@ use hexcab_testkit::TestDb;
 use hexcab_trip::{
     app,
     domain::{
-        Command, Event, NewTrip, OfferRef, OfferTo, Refusal, Rules, StartCode, Trip, decide, request,
+        Command, Event, NewTrip, OfferRef, OfferTo, Refusal, Rules, StartCode, Trip, decide,
+        request,
     },
     events,
     store::{ExecuteError, RequestKey, Trips},
 };
 use hexcab_types::{
-    CityId, Currency, DriverId, Money, OperatorId, Point, ProductId, QuoteClaims, QuoteId, RequestId, RiderId,
-    Timestamp, TripId,
+    CityId, Currency, DriverId, Money, OperatorId, Point, ProductId, QuoteClaims, QuoteId,
+    RequestId, RiderId, Timestamp, TripId,
 };
 use uuid::Uuid;
 
@@ -79,11 +80,23 @@ pub fn quote(rider: RiderId) -> QuoteClaims {
 }
 
 pub fn new_trip(rider: RiderId) -> NewTrip {
-    NewTrip { id: TripId::from(Uuid::new_v4()), rider, quote: quote(rider), start_code: code(), traceparent: None }
+    NewTrip {
+        id: TripId::from(Uuid::new_v4()),
+        rider,
+        quote: quote(rider),
+        start_code: code(),
+        traceparent: None,
+    }
 }
 
 pub fn offer_to(driver: DriverId) -> Command {
-    Command::Offer(OfferTo { driver, version: None, decision: None, pickup_eta_s: 240, pickup_distance_m: 900 })
+    Command::Offer(OfferTo {
+        driver,
+        version: None,
+        decision: None,
+        pickup_eta_s: 240,
+        pickup_distance_m: 900,
+    })
 }
 
 pub fn accept(driver: DriverId, epoch: i32) -> Command {
@@ -95,36 +108,65 @@ pub fn decline(driver: DriverId, epoch: i32) -> Command {
 }
 
 pub fn arrive(driver: DriverId) -> Command {
-    Command::Arrive { driver, position: pickup() }
+    Command::Arrive {
+        driver,
+        position: pickup(),
+    }
 }
 
 pub fn begin(driver: DriverId) -> Command {
-    Command::Start { driver, code: code() }
+    Command::Start {
+        driver,
+        code: code(),
+    }
 }
 
 pub fn cancel(rider: RiderId) -> Command {
     use hexcab_trip::domain::{Canceller, RiderReason};
-    Command::Cancel(Canceller::Rider { rider, reason: RiderReason::ChangedMind })
+    Command::Cancel(Canceller::Rider {
+        rider,
+        reason: RiderReason::ChangedMind,
+    })
 }
 
 pub fn force() -> Command {
-    Command::ForceEnd { operator: operator(), note: "lost property desk".to_owned() }
+    Command::ForceEnd {
+        operator: operator(),
+        note: "lost property desk".to_owned(),
+    }
 }
 
 /// A trip of rider 1 with driver 1, brought to a state by commands at [`start`].
 pub fn trip_in(state: &str) -> Trip {
     let (requested, _) = request(new_trip(rider(1)), &rules(), start()).unwrap();
-    let to_ride = [offer_to(driver(1)), accept(driver(1), 1), arrive(driver(1)), begin(driver(1))];
-    let by = |commands: &[Command]| commands.iter().fold(requested.clone(), |trip, command| must(trip, command, start()));
+    let to_ride = [
+        offer_to(driver(1)),
+        accept(driver(1), 1),
+        arrive(driver(1)),
+        begin(driver(1)),
+    ];
+    let by = |commands: &[Command]| {
+        commands.iter().fold(requested.clone(), |trip, command| {
+            must(trip, command, start())
+        })
+    };
     match state {
         "REQUESTED" => requested,
         "OFFERED" => by(&to_ride[..1]),
         "EN_ROUTE" => by(&to_ride[..2]),
         "ARRIVED" => by(&to_ride[..3]),
         "IN_PROGRESS" => by(&to_ride),
-        "COMPLETED" => must(by(&to_ride), &Command::Complete { driver: driver(1) }, start()),
+        "COMPLETED" => must(
+            by(&to_ride),
+            &Command::Complete { driver: driver(1) },
+            start(),
+        ),
         "CANCELLED" => by(&[cancel(rider(1))]),
-        "EXPIRED" => must(requested, &Command::ExpireRequest, start() + TimeDelta::seconds(481)),
+        "EXPIRED" => must(
+            requested,
+            &Command::ExpireRequest,
+            start() + TimeDelta::seconds(481),
+        ),
         other => panic!("no state {other}"),
     }
 }
@@ -143,7 +185,10 @@ pub fn kind(decided: &Result<Event, Refusal>) -> &'static str {
 
 /// A key of its own for every call.
 pub fn key() -> RequestKey {
-    RequestKey { id: RequestId::from(Uuid::new_v4()), body_hash: [7; 32] }
+    RequestKey {
+        id: RequestId::from(Uuid::new_v4()),
+        body_hash: [7; 32],
+    }
 }
 
 /// A store on a database of its own, and the hand on its clock.
@@ -166,7 +211,12 @@ impl Store {
 
     /// A keeper of the same database by another clock.
     pub fn keeper(pg: &Pg, clock: Clock) -> Trips {
-        Trips::new(pg.clone(), clock, app::rules(&["sf".to_owned()]).unwrap(), events::encode)
+        Trips::new(
+            pg.clone(),
+            clock,
+            app::rules(&["sf".to_owned()]).unwrap(),
+            events::encode,
+        )
     }
 
     pub fn advance(&self, seconds: u64) {

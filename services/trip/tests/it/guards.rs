@@ -27,7 +27,9 @@ async fn run(store: &Store, sql: &str) -> Result<(), PgError> {
     store
         .pg
         .serializable("test", |mut tx| async move {
-            sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *tx).await?;
+            sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+                .execute(&mut *tx)
+                .await?;
             Ok::<_, PgError>(())
         })
         .await
@@ -43,12 +45,21 @@ async fn guarded(store: &Store, guard: Guard, name: &str, sql: &str) {
         Guard::Trigger(table, trigger) => format!("ALTER TABLE {table} DISABLE TRIGGER {trigger}"),
     };
     run(store, &removal).await.unwrap();
-    run(store, sql).await.unwrap_or_else(|error| panic!("{name} is not the only guard: {error:?}"));
+    run(store, sql)
+        .await
+        .unwrap_or_else(|error| panic!("{name} is not the only guard: {error:?}"));
 }
 
 /// A step as it should be: event, outbox row and row change in one statement, apart from what `set` gets wrong.
 fn step(trip: TripId, version: i64, event: &str, set: &str) -> String {
-    told(trip, version, event, &format!("UPDATE trips SET version = {version}, last_event = '{event}', {set} WHERE id = '{trip}'"))
+    told(
+        trip,
+        version,
+        event,
+        &format!(
+            "UPDATE trips SET version = {version}, last_event = '{event}', {set} WHERE id = '{trip}'"
+        ),
+    )
 }
 
 fn told(trip: TripId, version: i64, event: &str, change: &str) -> String {
@@ -63,8 +74,7 @@ fn told(trip: TripId, version: i64, event: &str, change: &str) -> String {
     )
 }
 
-const NO_OFFER: &str =
-    "offer_driver = NULL, offer_expires_at = NULL, offer_decision = NULL, offer_eta_s = NULL, offer_distance_m = NULL";
+const NO_OFFER: &str = "offer_driver = NULL, offer_expires_at = NULL, offer_decision = NULL, offer_eta_s = NULL, offer_distance_m = NULL";
 const ENDED: &str = "ended_at = now(), charge_minor = 0";
 
 fn offer(n: u128) -> String {
@@ -85,10 +95,33 @@ fn accepted(n: u128, epoch: i32, after_deadline: &str) -> String {
 /// The row of one trip copied as a new request, apart from these columns.
 fn copied(from: TripId, id: TripId, changed: &[(&str, String)]) -> String {
     let columns = [
-        "id", "version", "epoch", "state", "last_event", "rider", "city", "product", "pickup_lat_e7", "pickup_lon_e7",
-        "dropoff_lat_e7", "dropoff_lon_e7", "quote", "currency", "fare_minor", "driver_pay_minor", "tax_minor",
-        "cancellation_minor", "duration_s", "distance_m", "start_code", "created_at", "request_expires_at",
-        "excluded_drivers", "excluded_epochs", "excluded_reasons", "updated_at",
+        "id",
+        "version",
+        "epoch",
+        "state",
+        "last_event",
+        "rider",
+        "city",
+        "product",
+        "pickup_lat_e7",
+        "pickup_lon_e7",
+        "dropoff_lat_e7",
+        "dropoff_lon_e7",
+        "quote",
+        "currency",
+        "fare_minor",
+        "driver_pay_minor",
+        "tax_minor",
+        "cancellation_minor",
+        "duration_s",
+        "distance_m",
+        "start_code",
+        "created_at",
+        "request_expires_at",
+        "excluded_drivers",
+        "excluded_epochs",
+        "excluded_reasons",
+        "updated_at",
     ];
     let value = |column: &str| match changed.iter().find(|(name, _)| *name == column) {
         Some((_, value)) => value.clone(),
@@ -102,7 +135,10 @@ fn copied(from: TripId, id: TripId, changed: &[(&str, String)]) -> String {
         id,
         1,
         "TripRequested",
-        &format!("INSERT INTO trips ({}) SELECT {values} FROM trips WHERE id = '{from}'", columns.join(", ")),
+        &format!(
+            "INSERT INTO trips ({}) SELECT {values} FROM trips WHERE id = '{from}'",
+            columns.join(", ")
+        ),
     )
 }
 
@@ -114,12 +150,28 @@ fn fresh() -> TripId {
 async fn the_steps_of_these_tests_are_otherwise_right() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
-    run(&store, &step(trip, 2, "OfferMade", &offer(1))).await.unwrap();
-    run(&store, &step(trip, 3, "OfferAccepted", &accepted(1, 1, "1 second"))).await.unwrap();
-    run(&store, &copied(trip, fresh(), &[
-        ("version", "1".into()), ("epoch", "0".into()), ("state", "'REQUESTED'".into()),
-        ("last_event", "'TripRequested'".into()),
-    ]))
+    run(&store, &step(trip, 2, "OfferMade", &offer(1)))
+        .await
+        .unwrap();
+    run(
+        &store,
+        &step(trip, 3, "OfferAccepted", &accepted(1, 1, "1 second")),
+    )
+    .await
+    .unwrap();
+    run(
+        &store,
+        &copied(
+            trip,
+            fresh(),
+            &[
+                ("version", "1".into()),
+                ("epoch", "0".into()),
+                ("state", "'REQUESTED'".into()),
+                ("last_event", "'TripRequested'".into()),
+            ],
+        ),
+    )
     .await
     .unwrap();
 }
@@ -137,29 +189,58 @@ async fn i1_a_driver_is_asked_for_one_trip() {
     let store = Store::new().await;
     store.offered(1).await;
     let other = store.request(2).await.id;
-    guarded(&store, Guard::Index, "trips_one_engagement_per_driver", &step(other, 2, "OfferMade", &offer(1))).await;
+    guarded(
+        &store,
+        Guard::Index,
+        "trips_one_engagement_per_driver",
+        &step(other, 2, "OfferMade", &offer(1)),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn i1_a_driver_drives_one_trip() {
     let store = Store::new().await;
     let (one, other) = (store.offered(1).await.id, store.request(2).await.id);
-    store.must(one, [accept(driver(1), 1), arrive(driver(1)), begin(driver(1))]).await;
-    guarded(&store, Guard::Index, "trips_one_engagement_per_driver", &step(other, 2, "OfferMade", &offer(1))).await;
+    store
+        .must(
+            one,
+            [accept(driver(1), 1), arrive(driver(1)), begin(driver(1))],
+        )
+        .await;
+    guarded(
+        &store,
+        Guard::Index,
+        "trips_one_engagement_per_driver",
+        &step(other, 2, "OfferMade", &offer(1)),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_quote_is_used_once() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
-    guarded(&store, Guard::Index, "trips_quote_once", &copied(trip, fresh(), &[("quote", "quote".into())])).await;
+    guarded(
+        &store,
+        Guard::Index,
+        "trips_quote_once",
+        &copied(trip, fresh(), &[("quote", "quote".into())]),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn i2_versions_step_by_one() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
-    guarded(&store, ON_UPDATE, "trips_version_steps_by_one", &step(trip, 3, "OfferMade", &offer(1))).await;
+    guarded(
+        &store,
+        ON_UPDATE,
+        "trips_version_steps_by_one",
+        &step(trip, 3, "OfferMade", &offer(1)),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -167,7 +248,8 @@ async fn i2_a_trip_begins_at_version_one() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
     let id = fresh();
-    let sql = copied(trip, id, &[("version", "2".into())]).replace(&format!("'{id}', 1, "), &format!("'{id}', 2, "));
+    let sql = copied(trip, id, &[("version", "2".into())])
+        .replace(&format!("'{id}', 1, "), &format!("'{id}', 2, "));
     guarded(&store, ON_INSERT, "trips_version_steps_by_one", &sql).await;
 }
 
@@ -175,7 +257,10 @@ async fn i2_a_trip_begins_at_version_one() {
 async fn i2_a_change_has_its_event() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
-    let silent = format!("UPDATE trips SET version = 2, last_event = 'OfferMade', {} WHERE id = '{trip}'", offer(1));
+    let silent = format!(
+        "UPDATE trips SET version = 2, last_event = 'OfferMade', {} WHERE id = '{trip}'",
+        offer(1)
+    );
     guarded(&store, TOLD, "trips_version_has_its_event", &silent).await;
 }
 
@@ -191,57 +276,117 @@ async fn i2_an_event_has_its_change() {
 async fn i2_trips_and_events_are_kept() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
-    for sql in ["UPDATE trip_events SET payload = ''", "DELETE FROM trip_events"] {
+    for sql in [
+        "UPDATE trip_events SET payload = ''",
+        "DELETE FROM trip_events",
+    ] {
         let store = Store::new().await;
         store.request(1).await;
-        guarded(&store, Guard::Trigger("trip_events", "guard_kept"), "trip_events_are_kept", sql).await;
+        guarded(
+            &store,
+            Guard::Trigger("trip_events", "guard_kept"),
+            "trip_events_are_kept",
+            sql,
+        )
+        .await;
     }
     let sql = format!(
         "ALTER TABLE trip_events DISABLE TRIGGER guard_kept; DELETE FROM trip_events WHERE trip = '{trip}'; \
          DELETE FROM trips WHERE id = '{trip}'"
     );
-    guarded(&store, Guard::Trigger("trips", "guard_delete"), "trips_are_kept", &sql).await;
+    guarded(
+        &store,
+        Guard::Trigger("trips", "guard_delete"),
+        "trips_are_kept",
+        &sql,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn i3_nothing_leads_out_of_an_end() {
-    for (command, back) in [(cancel(rider(1)), "TripReleased"), (force(), "OfferDeclined")] {
+    for (command, back) in [
+        (cancel(rider(1)), "TripReleased"),
+        (force(), "OfferDeclined"),
+    ] {
         let store = Store::new().await;
         let trip = store.request(1).await.id;
         store.must(trip, [command]).await;
         let undead = "state = 'REQUESTED', ended_at = NULL, charge_minor = NULL, cancelled_by = NULL, cancel_operator = NULL, cancel_note = NULL";
-        guarded(&store, ON_UPDATE, "trips_transition_is_known", &step(trip, 3, back, undead)).await;
+        guarded(
+            &store,
+            ON_UPDATE,
+            "trips_transition_is_known",
+            &step(trip, 3, back, undead),
+        )
+        .await;
     }
     let store = Store::new().await;
     let trip = store.request(1).await.id;
     store.advance(481);
     store.must(trip, [Command::ExpireRequest]).await;
-    guarded(&store, ON_UPDATE, "trips_transition_is_known", &step(trip, 3, "OfferMade", &format!("{}, ended_at = NULL, charge_minor = NULL", offer(1)))).await;
+    guarded(
+        &store,
+        ON_UPDATE,
+        "trips_transition_is_known",
+        &step(
+            trip,
+            3,
+            "OfferMade",
+            &format!("{}, ended_at = NULL, charge_minor = NULL", offer(1)),
+        ),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn i3_a_completed_trip_stays_so() {
     let store = Store::new().await;
     let trip = store.offered(1).await.id;
-    let ride = [accept(driver(1), 1), arrive(driver(1)), begin(driver(1)), Command::Complete { driver: driver(1) }];
+    let ride = [
+        accept(driver(1), 1),
+        arrive(driver(1)),
+        begin(driver(1)),
+        Command::Complete { driver: driver(1) },
+    ];
     store.must(trip, ride).await;
     let undone = "state = 'CANCELLED', cancelled_by = 'RIDER_CHANGED_MIND', charge_minor = 0";
-    guarded(&store, ON_UPDATE, "trips_transition_is_known", &step(trip, 7, "TripCancelled", undone)).await;
+    guarded(
+        &store,
+        ON_UPDATE,
+        "trips_transition_is_known",
+        &step(trip, 7, "TripCancelled", undone),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_ride_under_way_is_not_skipped_to() {
     let store = Store::new().await;
     let trip = store.offered(1).await.id;
-    let skipped = format!("{}, arrived_at = now(), started_at = now()", accepted(1, 1, "0").replace("EN_ROUTE", "IN_PROGRESS"));
-    guarded(&store, ON_UPDATE, "trips_transition_is_known", &step(trip, 3, "TripStarted", &skipped)).await;
+    let skipped = format!(
+        "{}, arrived_at = now(), started_at = now()",
+        accepted(1, 1, "0").replace("EN_ROUTE", "IN_PROGRESS")
+    );
+    guarded(
+        &store,
+        ON_UPDATE,
+        "trips_transition_is_known",
+        &step(trip, 3, "TripStarted", &skipped),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn i4_an_acceptance_is_in_time() {
     let store = Store::new().await;
     let trip = store.offered(1).await.id;
-    let late = step(trip, 3, "OfferAccepted", &accepted(1, 1, "1.000001 seconds"));
+    let late = step(
+        trip,
+        3,
+        "OfferAccepted",
+        &accepted(1, 1, "1.000001 seconds"),
+    );
     guarded(&store, ON_UPDATE, "trips_acceptance_in_time", &late).await;
 }
 
@@ -250,9 +395,22 @@ async fn i4_an_acceptance_is_of_the_open_offer() {
     for (by, epoch) in [(2, 2), (3, 1)] {
         let store = Store::new().await;
         let trip = store.offered(1).await.id;
-        store.must(trip, [decline(driver(1), 1), offer_to(driver(2))]).await;
-        let sql = step(trip, 5, "OfferAccepted", &accepted(by, if epoch == 2 { 1 } else { 2 }, "0"));
-        guarded(&store, ON_UPDATE, "trips_acceptance_of_the_open_offer", &sql).await;
+        store
+            .must(trip, [decline(driver(1), 1), offer_to(driver(2))])
+            .await;
+        let sql = step(
+            trip,
+            5,
+            "OfferAccepted",
+            &accepted(by, if epoch == 2 { 1 } else { 2 }, "0"),
+        );
+        guarded(
+            &store,
+            ON_UPDATE,
+            "trips_acceptance_of_the_open_offer",
+            &sql,
+        )
+        .await;
     }
 }
 
@@ -261,7 +419,12 @@ async fn i4_epochs_count_offers() {
     for wrong in ["epoch = epoch", "epoch = epoch + 2"] {
         let store = Store::new().await;
         let trip = store.request(1).await.id;
-        let sql = step(trip, 2, "OfferMade", &offer(1).replace("epoch = epoch + 1", wrong));
+        let sql = step(
+            trip,
+            2,
+            "OfferMade",
+            &offer(1).replace("epoch = epoch + 1", wrong),
+        );
         guarded(&store, ON_UPDATE, "trips_epoch_counts_offers", &sql).await;
     }
 }
@@ -283,7 +446,8 @@ async fn i7_a_change_is_in_the_outbox() {
 async fn i7_the_outbox_row_is_about_this_trip() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
-    let other = step(trip, 2, "OfferMade", &offer(1)).replace(&format!("trips/{trip}"), "trips/another");
+    let other =
+        step(trip, 2, "OfferMade", &offer(1)).replace(&format!("trips/{trip}"), "trips/another");
     guarded(&store, TOLD, "trips_change_is_in_the_outbox", &other).await;
 }
 
@@ -292,15 +456,32 @@ async fn i8_no_offer_to_who_was_asked_in_vain() {
     let store = Store::new().await;
     let trip = store.offered(1).await.id;
     store.must(trip, [decline(driver(1), 1)]).await;
-    guarded(&store, Guard::Check, "trips_no_offer_to_excluded", &step(trip, 4, "OfferMade", &offer(1))).await;
+    guarded(
+        &store,
+        Guard::Check,
+        "trips_no_offer_to_excluded",
+        &step(trip, 4, "OfferMade", &offer(1)),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn i8_who_was_asked_in_vain_is_remembered() {
     let store = Store::new().await;
     let trip = store.offered(1).await.id;
-    let forgotten = step(trip, 3, "OfferDeclined", &format!("state = 'REQUESTED', {NO_OFFER}"));
-    guarded(&store, ON_UPDATE, "trips_asked_in_vain_is_excluded", &forgotten).await;
+    let forgotten = step(
+        trip,
+        3,
+        "OfferDeclined",
+        &format!("state = 'REQUESTED', {NO_OFFER}"),
+    );
+    guarded(
+        &store,
+        ON_UPDATE,
+        "trips_asked_in_vain_is_excluded",
+        &forgotten,
+    )
+    .await;
 
     let store = Store::new().await;
     let trip = store.offered(1).await.id;
@@ -314,9 +495,17 @@ async fn i8_who_was_asked_in_vain_is_remembered() {
 async fn i9_a_search_and_an_offer_have_deadlines_of_their_own_accord() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
-    let refused = run(&store, &format!("UPDATE trips SET due_at = NULL WHERE id = '{trip}'")).await.unwrap_err();
+    let refused = run(
+        &store,
+        &format!("UPDATE trips SET due_at = NULL WHERE id = '{trip}'"),
+    )
+    .await
+    .unwrap_err();
     assert!(refused.message().unwrap().contains("due_at"), "{refused:?}");
-    let none: i64 = sqlx::query_scalar("SELECT count(*) FROM trips WHERE due_at IS NULL").fetch_one(store.pg.pool()).await.unwrap();
+    let none: i64 = sqlx::query_scalar("SELECT count(*) FROM trips WHERE due_at IS NULL")
+        .fetch_one(store.pg.pool())
+        .await
+        .unwrap();
     assert_eq!(none, 0);
 }
 
@@ -324,7 +513,12 @@ async fn i9_a_search_and_an_offer_have_deadlines_of_their_own_accord() {
 async fn what_was_ordered_does_not_change() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
-    let dearer = step(trip, 2, "OfferMade", &format!("{}, fare_minor = fare_minor * 10", offer(1)));
+    let dearer = step(
+        trip,
+        2,
+        "OfferMade",
+        &format!("{}, fare_minor = fare_minor * 10", offer(1)),
+    );
     guarded(&store, ON_UPDATE, "trips_order_is_fixed", &dearer).await;
 }
 
@@ -333,25 +527,55 @@ async fn the_driver_is_who_accepted() {
     let store = Store::new().await;
     let trip = store.offered(1).await.id;
     store.must(trip, [accept(driver(1), 1)]).await;
-    let swapped = step(trip, 4, "DriverArrived", &format!("state = 'ARRIVED', arrived_at = now(), driver = '{}'", driver(2)));
+    let swapped = step(
+        trip,
+        4,
+        "DriverArrived",
+        &format!(
+            "state = 'ARRIVED', arrived_at = now(), driver = '{}'",
+            driver(2)
+        ),
+    );
     guarded(&store, ON_UPDATE, "trips_driver_is_who_accepted", &swapped).await;
 }
 
 #[tokio::test]
 async fn a_state_has_its_data_and_no_other() {
     let cases: [(&str, &str, String); 5] = [
-        ("trips_offer_iff_offered", "OfferMade", "state = 'OFFERED', epoch = 1".into()),
-        ("trips_ended_iff_terminal", "TripExpired", "state = 'EXPIRED'".into()),
-        ("trips_cancelled_by_someone", "TripCancelled", format!("state = 'CANCELLED', {ENDED}")),
-        ("trips_money_is_not_negative", "TripExpired", "state = 'EXPIRED', ended_at = now(), charge_minor = -1".into()),
-        ("trips_driver_once_accepted", "TripExpired", format!("state = 'EXPIRED', {ENDED}, driver = gen_random_uuid()")),
+        (
+            "trips_offer_iff_offered",
+            "OfferMade",
+            "state = 'OFFERED', epoch = 1".into(),
+        ),
+        (
+            "trips_ended_iff_terminal",
+            "TripExpired",
+            "state = 'EXPIRED'".into(),
+        ),
+        (
+            "trips_cancelled_by_someone",
+            "TripCancelled",
+            format!("state = 'CANCELLED', {ENDED}"),
+        ),
+        (
+            "trips_money_is_not_negative",
+            "TripExpired",
+            "state = 'EXPIRED', ended_at = now(), charge_minor = -1".into(),
+        ),
+        (
+            "trips_driver_once_accepted",
+            "TripExpired",
+            format!("state = 'EXPIRED', {ENDED}, driver = gen_random_uuid()"),
+        ),
     ];
     for (name, event, set) in cases {
         let store = Store::new().await;
         let trip = store.request(1).await.id;
         if name == "trips_driver_once_accepted" {
             // Two guards stand here: the trigger and the CHECK.
-            run(&store, "ALTER TABLE trips DISABLE TRIGGER guard_update").await.unwrap();
+            run(&store, "ALTER TABLE trips DISABLE TRIGGER guard_update")
+                .await
+                .unwrap();
         }
         guarded(&store, Guard::Check, name, &step(trip, 2, event, &set)).await;
     }

@@ -14,7 +14,10 @@ use crate::fixture::*;
 
 async fn events_of(store: &Store, trip: TripId) -> Vec<TripEvent> {
     let payloads = store.trips.events(trip).await.unwrap();
-    payloads.iter().map(|payload| TripEvent::decode(payload.as_slice()).unwrap()).collect()
+    payloads
+        .iter()
+        .map(|payload| TripEvent::decode(payload.as_slice()).unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -38,7 +41,11 @@ async fn a_trip_reads_back_as_it_was_kept_in_every_state() {
         let kept = store.execute(trip.id, command).await.unwrap();
         assert_eq!(store.trips.get(trip.id).await.unwrap(), kept);
     }
-    for (n, command) in [(11, cancel(rider(11))), (12, force()), (13, Command::ExpireRequest)] {
+    for (n, command) in [
+        (11, cancel(rider(11))),
+        (12, force()),
+        (13, Command::ExpireRequest),
+    ] {
         let trip = store.request_later(n).await;
         if n == 13 {
             store.advance(481);
@@ -62,19 +69,30 @@ impl Store {
 async fn events_are_numbered_without_gaps_and_the_last_says_how_the_trip_is() {
     let store = Store::new().await;
     let trip = store.offered(1).await;
-    let trip = store.must(trip.id, [accept(driver(1), 1), arrive(driver(1)), cancel(rider(1))]).await;
+    let trip = store
+        .must(
+            trip.id,
+            [accept(driver(1), 1), arrive(driver(1)), cancel(rider(1))],
+        )
+        .await;
     let events = events_of(&store, trip.id).await;
-    assert_eq!(events.iter().map(|event| event.version).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert_eq!(
+        events.iter().map(|event| event.version).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5]
+    );
     assert_eq!(events[4].after, Some(proto::Trip::from(&trip)));
-    let Some(proto::trip_event::Event::Cancelled(cancelled)) = &events[4].event else { panic!("{:?}", events[4]) };
+    let Some(proto::trip_event::Event::Cancelled(cancelled)) = &events[4].event else {
+        panic!("{:?}", events[4])
+    };
     assert_eq!(cancelled.driver, driver(1).name());
 
-    let outbox: Vec<(String, String, String, Vec<u8>)> =
-        sqlx::query_as("SELECT topic, key, kind, payload FROM outbox WHERE subject = $1 ORDER BY seq")
-            .bind(trip.id.name())
-            .fetch_all(store.pg.pool())
-            .await
-            .unwrap();
+    let outbox: Vec<(String, String, String, Vec<u8>)> = sqlx::query_as(
+        "SELECT topic, key, kind, payload FROM outbox WHERE subject = $1 ORDER BY seq",
+    )
+    .bind(trip.id.name())
+    .fetch_all(store.pg.pool())
+    .await
+    .unwrap();
     assert_eq!(outbox.len(), 5);
     for ((topic, city, kind, payload), event) in outbox.iter().zip(&events) {
         assert_eq!((topic.as_str(), city.as_str()), ("hexcab.trip.v1", "sf"));
@@ -89,15 +107,39 @@ async fn the_same_key_gets_the_same_answer_for_ever_after() {
     let (create, offer, too_early) = (key(), key(), key());
     let new = new_trip(rider(1));
     let trip = store.trips.create(create, new.clone()).await.unwrap();
-    let offered = store.trips.execute(offer, trip.id, offer_to(driver(1))).await.unwrap();
-    let refused = reason(&store.trips.execute(too_early, trip.id, arrive(driver(1))).await);
+    let offered = store
+        .trips
+        .execute(offer, trip.id, offer_to(driver(1)))
+        .await
+        .unwrap();
+    let refused = reason(
+        &store
+            .trips
+            .execute(too_early, trip.id, arrive(driver(1)))
+            .await,
+    );
     store.must(trip.id, [accept(driver(1), 1)]).await;
     store.advance(100_000);
     assert_eq!(store.trips.create(create, new).await.unwrap(), trip);
-    assert_eq!(store.trips.execute(offer, trip.id, offer_to(driver(1))).await.unwrap(), offered);
+    assert_eq!(
+        store
+            .trips
+            .execute(offer, trip.id, offer_to(driver(1)))
+            .await
+            .unwrap(),
+        offered
+    );
     // By now the driver could arrive; under this key he was refused.
     assert_eq!(refused, "OFFER_NOT_ACCEPTED");
-    assert_eq!(reason(&store.trips.execute(too_early, trip.id, arrive(driver(1))).await), refused);
+    assert_eq!(
+        reason(
+            &store
+                .trips
+                .execute(too_early, trip.id, arrive(driver(1)))
+                .await
+        ),
+        refused
+    );
     assert_eq!(events_of(&store, trip.id).await.len(), 3);
 }
 
@@ -106,10 +148,23 @@ async fn the_same_key_with_another_body_is_refused() {
     let store = Store::new().await;
     let trip = store.request(1).await;
     let first = key();
-    store.trips.execute(first, trip.id, offer_to(driver(1))).await.unwrap();
-    let other = RequestKey { body_hash: [8; 32], ..first };
-    let refused = store.trips.execute(other, trip.id, offer_to(driver(2))).await;
-    assert!(matches!(refused, Err(ExecuteError::RequestIdReused)), "{refused:?}");
+    store
+        .trips
+        .execute(first, trip.id, offer_to(driver(1)))
+        .await
+        .unwrap();
+    let other = RequestKey {
+        body_hash: [8; 32],
+        ..first
+    };
+    let refused = store
+        .trips
+        .execute(other, trip.id, offer_to(driver(2)))
+        .await;
+    assert!(
+        matches!(refused, Err(ExecuteError::RequestIdReused)),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -117,10 +172,29 @@ async fn a_refusal_by_the_database_is_an_answer_like_any_other() {
     let store = Store::new().await;
     let (busy, other) = (store.offered(1).await, store.request(2).await);
     let first = key();
-    assert_eq!(reason(&store.trips.execute(first, other.id, offer_to(driver(1))).await), "DRIVER_BUSY");
+    assert_eq!(
+        reason(
+            &store
+                .trips
+                .execute(first, other.id, offer_to(driver(1)))
+                .await
+        ),
+        "DRIVER_BUSY"
+    );
     store.must(busy.id, [decline(driver(1), 1)]).await;
-    assert_eq!(reason(&store.trips.execute(first, other.id, offer_to(driver(1))).await), "DRIVER_BUSY");
-    assert_eq!(reason(&store.execute(other.id, offer_to(driver(1))).await), "OFFERED");
+    assert_eq!(
+        reason(
+            &store
+                .trips
+                .execute(first, other.id, offer_to(driver(1)))
+                .await
+        ),
+        "DRIVER_BUSY"
+    );
+    assert_eq!(
+        reason(&store.execute(other.id, offer_to(driver(1))).await),
+        "OFFERED"
+    );
 }
 
 #[tokio::test]
@@ -129,12 +203,32 @@ async fn what_was_not_decided_is_not_an_answer() {
     let nowhere = TripId::from(Uuid::new_v4());
     let first = key();
     let missing = store.trips.execute(first, nowhere, cancel(rider(1))).await;
-    assert!(matches!(missing, Err(ExecuteError::NoSuchTrip)), "{missing:?}");
+    assert!(
+        matches!(missing, Err(ExecuteError::NoSuchTrip)),
+        "{missing:?}"
+    );
     // The same key may be used for what is there after all.
     let trip = store.request(1).await;
-    let stale = OfferTo { driver: driver(1), version: Some(9), decision: None, pickup_eta_s: 1, pickup_distance_m: 1 };
-    assert_eq!(reason(&store.trips.execute(first, trip.id, Command::Offer(stale)).await), "TRIP_CHANGED");
-    assert_eq!(reason(&store.trips.execute(first, trip.id, cancel(rider(1))).await), "CANCELLED");
+    let stale = OfferTo {
+        driver: driver(1),
+        version: Some(9),
+        decision: None,
+        pickup_eta_s: 1,
+        pickup_distance_m: 1,
+    };
+    assert_eq!(
+        reason(
+            &store
+                .trips
+                .execute(first, trip.id, Command::Offer(stale))
+                .await
+        ),
+        "TRIP_CHANGED"
+    );
+    assert_eq!(
+        reason(&store.trips.execute(first, trip.id, cancel(rider(1))).await),
+        "CANCELLED"
+    );
 }
 
 #[tokio::test]
@@ -142,26 +236,57 @@ async fn a_rider_has_one_trip_at_a_time_and_a_quote_is_used_once() {
     let store = Store::new().await;
     let new = new_trip(rider(1));
     let trip = store.trips.create(key(), new.clone()).await.unwrap();
-    assert_eq!(reason(&store.trips.create(key(), new_trip(rider(1))).await), "RIDER_BUSY");
-    assert_eq!(reason(&store.trips.create(key(), another(&new)).await), "QUOTE_USED");
+    assert_eq!(
+        reason(&store.trips.create(key(), new_trip(rider(1))).await),
+        "RIDER_BUSY"
+    );
+    assert_eq!(
+        reason(&store.trips.create(key(), another(&new)).await),
+        "QUOTE_USED"
+    );
     store.must(trip.id, [cancel(rider(1))]).await;
-    assert_eq!(reason(&store.trips.create(key(), another(&new)).await), "QUOTE_USED");
-    assert_eq!(reason(&store.trips.create(key(), new_trip(rider(1))).await), "REQUESTED");
+    assert_eq!(
+        reason(&store.trips.create(key(), another(&new)).await),
+        "QUOTE_USED"
+    );
+    assert_eq!(
+        reason(&store.trips.create(key(), new_trip(rider(1))).await),
+        "REQUESTED"
+    );
 }
 
 fn another(new: &hexcab_trip::domain::NewTrip) -> hexcab_trip::domain::NewTrip {
-    hexcab_trip::domain::NewTrip { id: TripId::from(Uuid::new_v4()), ..new.clone() }
+    hexcab_trip::domain::NewTrip {
+        id: TripId::from(Uuid::new_v4()),
+        ..new.clone()
+    }
 }
 
 #[tokio::test]
 async fn a_driver_is_engaged_once() {
     let store = Store::new().await;
     let (one, two) = (store.offered(1).await, store.request(2).await);
-    assert_eq!(reason(&store.execute(two.id, offer_to(driver(1))).await), "DRIVER_BUSY");
-    store.must(one.id, [accept(driver(1), 1), arrive(driver(1)), begin(driver(1))]).await;
-    assert_eq!(reason(&store.execute(two.id, offer_to(driver(1))).await), "DRIVER_BUSY");
-    store.must(one.id, [Command::Complete { driver: driver(1) }]).await;
-    assert_eq!(reason(&store.execute(two.id, offer_to(driver(1))).await), "OFFERED");
+    assert_eq!(
+        reason(&store.execute(two.id, offer_to(driver(1))).await),
+        "DRIVER_BUSY"
+    );
+    store
+        .must(
+            one.id,
+            [accept(driver(1), 1), arrive(driver(1)), begin(driver(1))],
+        )
+        .await;
+    assert_eq!(
+        reason(&store.execute(two.id, offer_to(driver(1))).await),
+        "DRIVER_BUSY"
+    );
+    store
+        .must(one.id, [Command::Complete { driver: driver(1) }])
+        .await;
+    assert_eq!(
+        reason(&store.execute(two.id, offer_to(driver(1))).await),
+        "OFFERED"
+    );
 }
 
 #[tokio::test]
@@ -169,7 +294,10 @@ async fn a_city_or_product_that_is_not_served_is_refused() {
     let store = Store::new().await;
     let mut new = new_trip(rider(1));
     new.quote.product = hexcab_types::ProductId::new("submarine").unwrap();
-    assert_eq!(reason(&store.trips.create(key(), new).await), "CITY_NOT_SERVED");
+    assert_eq!(
+        reason(&store.trips.create(key(), new).await),
+        "CITY_NOT_SERVED"
+    );
 }
 
 #[tokio::test]
@@ -184,11 +312,16 @@ async fn pages_show_every_trip_once_newest_first() {
         }
     }
     store.must(made[0], [offer_to(driver(1))]).await;
-    store.must(made[1], [offer_to(driver(2)), accept(driver(2), 1)]).await;
+    store
+        .must(made[1], [offer_to(driver(2)), accept(driver(2), 1)])
+        .await;
     let ids = |trips: &[Trip]| trips.iter().map(|trip| trip.id).collect::<Vec<_>>();
 
     let mut seen = Vec::new();
-    let mut filter = Filter { limit: 3, ..Filter::default() };
+    let mut filter = Filter {
+        limit: 3,
+        ..Filter::default()
+    };
     loop {
         let (page, next) = store.trips.list(&filter).await.unwrap();
         assert!(page.is_sorted_by_key(|trip| std::cmp::Reverse((trip.created_at, trip.id))));
@@ -205,15 +338,67 @@ async fn pages_show_every_trip_once_newest_first() {
     assert_eq!(sorted, made);
 
     let list = async |filter: Filter| ids(&store.trips.list(&filter).await.unwrap().0).len();
-    let all = || Filter { limit: 100, ..Filter::default() };
-    assert_eq!(list(Filter { rider: Some(rider(3)), ..all() }).await, 1);
-    assert_eq!(list(Filter { driver: Some(driver(1)), ..all() }).await, 1);
-    assert_eq!(list(Filter { driver: Some(driver(2)), ..all() }).await, 1);
-    assert_eq!(list(Filter { driver: Some(driver(3)), ..all() }).await, 0);
-    assert_eq!(list(Filter { states: vec!["REQUESTED", "OFFERED"], ..all() }).await, 6);
+    let all = || Filter {
+        limit: 100,
+        ..Filter::default()
+    };
+    assert_eq!(
+        list(Filter {
+            rider: Some(rider(3)),
+            ..all()
+        })
+        .await,
+        1
+    );
+    assert_eq!(
+        list(Filter {
+            driver: Some(driver(1)),
+            ..all()
+        })
+        .await,
+        1
+    );
+    assert_eq!(
+        list(Filter {
+            driver: Some(driver(2)),
+            ..all()
+        })
+        .await,
+        1
+    );
+    assert_eq!(
+        list(Filter {
+            driver: Some(driver(3)),
+            ..all()
+        })
+        .await,
+        0
+    );
+    assert_eq!(
+        list(Filter {
+            states: vec!["REQUESTED", "OFFERED"],
+            ..all()
+        })
+        .await,
+        6
+    );
     let city = |name: &str| Some(hexcab_types::CityId::new(name).unwrap());
-    assert_eq!(list(Filter { city: city("sf"), ..all() }).await, 7);
-    assert_eq!(list(Filter { city: city("nyc"), ..all() }).await, 0);
+    assert_eq!(
+        list(Filter {
+            city: city("sf"),
+            ..all()
+        })
+        .await,
+        7
+    );
+    assert_eq!(
+        list(Filter {
+            city: city("nyc"),
+            ..all()
+        })
+        .await,
+        0
+    );
 }
 
 #[tokio::test]

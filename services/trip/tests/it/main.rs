@@ -4,6 +4,8 @@
 //! - `keeping`, `races`, `guards`: the store on real Postgres, alone, at once, and by raw SQL that goes round the code
 //! - `deadlines`, `api`, `telling`: the sweeper, every RPC, events out and in
 
+#![allow(clippy::unwrap_used, reason = "tests and their helpers")]
+
 mod api;
 mod deadlines;
 mod fixture;

@@ -3,10 +3,7 @@
 use chrono::TimeDelta;
 use futures::future::join_all;
 use hexcab_chassis::Clock;
-use hexcab_trip::{
-    domain::NewTrip,
-    store::ExecuteError,
-};
+use hexcab_trip::{domain::NewTrip, store::ExecuteError};
 use hexcab_types::TripId;
 use uuid::Uuid;
 
@@ -19,17 +16,28 @@ async fn accept_and_cancel_at_once_leave_one_story() {
     let store = Store::new().await;
     for n in 1..=ROUNDS {
         let trip = store.offered(n).await.id;
-        let (accepted, cancelled) =
-            tokio::join!(store.execute(trip, accept(driver(n), 1)), store.execute(trip, cancel(rider(n))));
+        let (accepted, cancelled) = tokio::join!(
+            store.execute(trip, accept(driver(n), 1)),
+            store.execute(trip, cancel(rider(n)))
+        );
         // The rider may also cancel just after the acceptance: then both are told the truth, in that order.
         assert_eq!(reason(&cancelled), "CANCELLED");
-        let kinds: Vec<String> = sqlx::query_scalar("SELECT kind FROM trip_events WHERE trip = $1 ORDER BY version")
-            .bind(trip.uuid())
-            .fetch_all(store.pg.pool())
-            .await
-            .unwrap();
+        let kinds: Vec<String> =
+            sqlx::query_scalar("SELECT kind FROM trip_events WHERE trip = $1 ORDER BY version")
+                .bind(trip.uuid())
+                .fetch_all(store.pg.pool())
+                .await
+                .unwrap();
         match reason(&accepted).as_str() {
-            "EN_ROUTE" => assert_eq!(kinds, ["TripRequested", "OfferMade", "OfferAccepted", "TripCancelled"]),
+            "EN_ROUTE" => assert_eq!(
+                kinds,
+                [
+                    "TripRequested",
+                    "OfferMade",
+                    "OfferAccepted",
+                    "TripCancelled"
+                ]
+            ),
             "TRIP_CANCELLED" => assert_eq!(kinds, ["TripRequested", "OfferMade", "TripCancelled"]),
             other => panic!("{other}"),
         }
@@ -42,11 +50,16 @@ async fn accept_and_timeout_at_once_have_one_winner() {
     // Two replicas whose clocks differ, so that one may still accept what the other may already expire.
     let (behind, _hand) = Clock::manual(start() + TimeDelta::seconds(15));
     let (ahead, _hand) = Clock::manual(start() + TimeDelta::seconds(17));
-    let (behind, ahead) = (Store::keeper(&store.pg, behind), Store::keeper(&store.pg, ahead));
+    let (behind, ahead) = (
+        Store::keeper(&store.pg, behind),
+        Store::keeper(&store.pg, ahead),
+    );
     for n in 1..=ROUNDS {
         let trip = store.offered(n).await.id;
-        let (accepted, expired) =
-            tokio::join!(behind.execute(key(), trip, accept(driver(n), 1)), ahead.carry_out_deadline(trip));
+        let (accepted, expired) = tokio::join!(
+            behind.execute(key(), trip, accept(driver(n), 1)),
+            ahead.carry_out_deadline(trip)
+        );
         match (reason(&accepted).as_str(), expired.unwrap()) {
             ("EN_ROUTE", None) => {}
             ("OFFER_EXPIRED", Some(trip)) => assert!(trip.excludes(driver(n))),
@@ -76,9 +89,14 @@ async fn of_two_offers_of_one_trip_one_stands() {
 async fn of_two_offers_to_one_driver_one_stands() {
     let store = Store::new().await;
     for n in 1..=ROUNDS {
-        let (one, two) = (store.request(2 * n).await.id, store.request(2 * n + 1).await.id);
-        let (one, two) =
-            tokio::join!(store.execute(one, offer_to(driver(n))), store.execute(two, offer_to(driver(n))));
+        let (one, two) = (
+            store.request(2 * n).await.id,
+            store.request(2 * n + 1).await.id,
+        );
+        let (one, two) = tokio::join!(
+            store.execute(one, offer_to(driver(n))),
+            store.execute(two, offer_to(driver(n)))
+        );
         let mut outcome = [reason(&one), reason(&two)];
         outcome.sort();
         assert_eq!(outcome, ["DRIVER_BUSY", "OFFERED"]);
@@ -90,8 +108,14 @@ async fn of_two_trips_of_one_quote_one_is_made() {
     let store = Store::new().await;
     for n in 1..=ROUNDS {
         let new = new_trip(rider(n));
-        let again = NewTrip { id: TripId::from(Uuid::new_v4()), ..new.clone() };
-        let (one, two) = tokio::join!(store.trips.create(key(), new), store.trips.create(key(), again));
+        let again = NewTrip {
+            id: TripId::from(Uuid::new_v4()),
+            ..new.clone()
+        };
+        let (one, two) = tokio::join!(
+            store.trips.create(key(), new),
+            store.trips.create(key(), again)
+        );
         let mut outcome = [reason(&one), reason(&two)];
         outcome.sort();
         assert_eq!(outcome, ["QUOTE_USED", "REQUESTED"]);
@@ -119,9 +143,16 @@ async fn one_request_sent_many_times_at_once_is_done_once() {
         let (create, offer) = (key(), key());
         let made = join_all((0..6).map(|_| store.trips.create(create, new_trip(rider(n))))).await;
         let trip = made[0].as_ref().unwrap().id;
-        assert!(made.iter().all(|made| made.as_ref().unwrap().id == trip), "{made:?}");
-        let offered = join_all((0..6).map(|_| store.trips.execute(offer, trip, offer_to(driver(n))))).await;
-        assert!(offered.iter().all(|offered| reason(offered) == "OFFERED"), "{offered:?}");
+        assert!(
+            made.iter().all(|made| made.as_ref().unwrap().id == trip),
+            "{made:?}"
+        );
+        let offered =
+            join_all((0..6).map(|_| store.trips.execute(offer, trip, offer_to(driver(n))))).await;
+        assert!(
+            offered.iter().all(|offered| reason(offered) == "OFFERED"),
+            "{offered:?}"
+        );
         assert_eq!(store.trips.get(trip).await.unwrap().version, 2);
     }
 }
@@ -132,7 +163,10 @@ async fn a_request_in_flight_elsewhere_is_said_to_be() {
     let trip = store.request(1).await.id;
     let key = key();
     let mut elsewhere = store.pg.pool().acquire().await.unwrap();
-    sqlx::raw_sql("BEGIN").execute(&mut *elsewhere).await.unwrap();
+    sqlx::raw_sql("BEGIN")
+        .execute(&mut *elsewhere)
+        .await
+        .unwrap();
     sqlx::query("INSERT INTO requests (request_id, body_hash, asked_at) VALUES ($1, $2, now())")
         .bind(key.id.uuid())
         .bind(key.body_hash.as_slice())
@@ -140,9 +174,18 @@ async fn a_request_in_flight_elsewhere_is_said_to_be() {
         .await
         .unwrap();
     let refused = store.trips.execute(key, trip, cancel(rider(1))).await;
-    assert!(matches!(refused, Err(ExecuteError::RequestInFlight)), "{refused:?}");
-    sqlx::raw_sql("ROLLBACK").execute(&mut *elsewhere).await.unwrap();
-    assert_eq!(reason(&store.trips.execute(key, trip, cancel(rider(1))).await), "CANCELLED");
+    assert!(
+        matches!(refused, Err(ExecuteError::RequestInFlight)),
+        "{refused:?}"
+    );
+    sqlx::raw_sql("ROLLBACK")
+        .execute(&mut *elsewhere)
+        .await
+        .unwrap();
+    assert_eq!(
+        reason(&store.trips.execute(key, trip, cancel(rider(1))).await),
+        "CANCELLED"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +212,10 @@ async fn many_trips_at_once_do_not_stand_in_each_others_way() {
                     }
                 }
             }
-            assert_eq!(store.trips.get(trip).await.unwrap().state.name(), "COMPLETED");
+            assert_eq!(
+                store.trips.get(trip).await.unwrap().state.name(),
+                "COMPLETED"
+            );
         }
     });
     join_all(rides).await;

@@ -30,7 +30,12 @@ fn payment(trip: &str, event: Payment) -> PaymentEvent {
 }
 
 fn declined(trip: TripId) -> PaymentEvent {
-    payment(&trip.name(), Payment::HoldDeclined(HoldDeclined { code: "card_declined".into() }))
+    payment(
+        &trip.name(),
+        Payment::HoldDeclined(HoldDeclined {
+            code: "card_declined".into(),
+        }),
+    )
 }
 
 fn delivered(event: &PaymentEvent) -> Incoming {
@@ -61,9 +66,15 @@ async fn a_declined_hold_calls_the_trip_off_and_frees_the_driver_once() {
     let cancelled = proto::Trip::from(&store.trips.get(trip).await.unwrap());
     assert_eq!(cancelled.state(), proto::State::Cancelled);
     assert_eq!(cancelled.version, 4);
-    assert_eq!(cancelled.cancellation.unwrap().reason(), proto::CancelReason::PaymentDeclined);
+    assert_eq!(
+        cancelled.cancellation.unwrap().reason(),
+        proto::CancelReason::PaymentDeclined
+    );
     let next = store.request(2).await.id;
-    assert_eq!(reason(&store.execute(next, offer_to(driver(1))).await), "OFFERED");
+    assert_eq!(
+        reason(&store.execute(next, offer_to(driver(1))).await),
+        "OFFERED"
+    );
 }
 
 #[tokio::test]
@@ -71,10 +82,18 @@ async fn a_hold_declined_too_late_is_consumed_without_effect() {
     let store = Store::new().await;
     let handler = PaymentEvents::new(store.trips.clone());
     let trip = store.offered(1).await.id;
-    let riding = store.must(trip, [accept(driver(1), 1), arrive(driver(1)), begin(driver(1))]).await;
+    let riding = store
+        .must(
+            trip,
+            [accept(driver(1), 1), arrive(driver(1)), begin(driver(1))],
+        )
+        .await;
     handler.handle(&delivered(&declined(trip))).await.unwrap();
     assert_eq!(store.trips.get(trip).await.unwrap(), riding);
-    let consumed: i64 = sqlx::query_scalar("SELECT count(*) FROM inbox").fetch_one(store.pg.pool()).await.unwrap();
+    let consumed: i64 = sqlx::query_scalar("SELECT count(*) FROM inbox")
+        .fetch_one(store.pg.pool())
+        .await
+        .unwrap();
     assert_eq!(consumed, 1);
 }
 
@@ -83,7 +102,12 @@ async fn other_events_of_payment_are_noted_and_nonsense_is_poison() {
     let store = Store::new().await;
     let handler = PaymentEvents::new(store.trips.clone());
     let trip = store.request(1).await;
-    let held = payment(&trip.id.name(), Payment::HoldPlaced(HoldPlaced { amount: Some(usd(1840).into()) }));
+    let held = payment(
+        &trip.id.name(),
+        Payment::HoldPlaced(HoldPlaced {
+            amount: Some(usd(1840).into()),
+        }),
+    );
     handler.handle(&delivered(&held)).await.unwrap();
     assert_eq!(store.trips.get(trip.id).await.unwrap(), trip);
 
@@ -112,15 +136,28 @@ impl Handler for Ear {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_world_is_told_in_order_and_a_declined_hold_comes_back() {
     let mut service = Service::start().await;
-    let bus = BusConfig { brokers: service.broker.brokers(), ..BusConfig::default() };
+    let bus = BusConfig {
+        brokers: service.broker.brokers(),
+        ..BusConfig::default()
+    };
     let (ear, tasks) = (Arc::new(Ear::default()), Tasks::new());
-    let consumer =
-        Consumer::new(&bus, "ear", &[topic::TRIP], ear.clone(), Readiness::new().component("kafka"));
+    let consumer = Consumer::new(
+        &bus,
+        "ear",
+        &[topic::TRIP],
+        ear.clone(),
+        Readiness::new().component("kafka"),
+    );
     tasks.spawn("ear", consumer.run(tasks.shutdown()));
 
     let trip = service.create(1).await;
     service.offer(&trip.name, 1).await;
-    let bad_card = payment(&trip.name, Payment::HoldDeclined(HoldDeclined { code: "card_declined".into() }));
+    let bad_card = payment(
+        &trip.name,
+        Payment::HoldDeclined(HoldDeclined {
+            code: "card_declined".into(),
+        }),
+    );
     let outgoing = Outgoing {
         topic: topic::PAYMENT,
         key: trip.name.clone(),
@@ -131,7 +168,11 @@ async fn the_world_is_told_in_order_and_a_declined_hold_comes_back() {
         payload: bad_card.encode_to_vec(),
         traceparent: None,
     };
-    Producer::connect(&bus).unwrap().publish(outgoing).await.unwrap();
+    Producer::connect(&bus)
+        .unwrap()
+        .publish(outgoing)
+        .await
+        .unwrap();
 
     let heard = eventually(|| async {
         let heard = ear.0.lock().await;
@@ -139,14 +180,26 @@ async fn the_world_is_told_in_order_and_a_declined_hold_comes_back() {
     })
     .await;
     let kinds: Vec<&str> = heard.iter().map(|event| event.kind.as_str()).collect();
-    assert_eq!(kinds, ["hexcab.trip.v1.TripRequested", "hexcab.trip.v1.OfferMade", "hexcab.trip.v1.TripCancelled"]);
+    assert_eq!(
+        kinds,
+        [
+            "hexcab.trip.v1.TripRequested",
+            "hexcab.trip.v1.OfferMade",
+            "hexcab.trip.v1.TripCancelled"
+        ]
+    );
     for (version, event) in (1..).zip(&heard) {
         assert_eq!((event.key.as_str(), &event.subject), ("sf", &trip.name));
         let told = TripEvent::decode(event.payload.clone()).unwrap();
-        assert_eq!((told.version, told.after.unwrap().version), (version, version));
+        assert_eq!(
+            (told.version, told.after.unwrap().version),
+            (version, version)
+        );
     }
     let last = TripEvent::decode(heard[2].payload.clone()).unwrap();
-    let Some(proto::trip_event::Event::Cancelled(cancelled)) = last.event else { panic!("{last:?}") };
+    let Some(proto::trip_event::Event::Cancelled(cancelled)) = last.event else {
+        panic!("{last:?}")
+    };
     assert_eq!(cancelled.driver, driver(1).name());
     tasks.stop(std::time::Duration::from_secs(10)).await;
     service.stop().await;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::TimeDelta;
-use hexcab_trip::domain::{Canceller, Command, Event, State, StartCode, Trip, decide, request};
+use hexcab_trip::domain::{Canceller, Command, Event, StartCode, State, Trip, decide, request};
 use hexcab_types::DriverId;
 use proptest::prelude::*;
 
@@ -18,21 +18,29 @@ struct Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let who = (0_u128..4).prop_map(driver);
-    let command = (0_u8..14, who, 1_i32..6, any::<bool>()).prop_map(|(which, who, epoch, right)| match which {
-        0..=2 => offer_to(who),
-        3..=4 => accept(who, epoch),
-        5 => decline(who, epoch),
-        6 => Command::ExpireOffer { epoch },
-        7 => Command::ExpireRequest,
-        8 => arrive(who),
-        9 => Command::Start { driver: who, code: if right { code() } else { StartCode::of(1) } },
-        10 => Command::Complete { driver: who },
-        11 => Command::Release { driver: who },
-        12 if right => force(),
-        12 => Command::Cancel(Canceller::PaymentDeclined),
-        _ => cancel(rider(if right { 1 } else { 2 })),
-    });
-    (command, prop_oneof![4 => 0_i64..3, 2 => 3_i64..20, 1 => 20_i64..300])
+    let command = (0_u8..14, who, 1_i32..6, any::<bool>()).prop_map(
+        |(which, who, epoch, right)| match which {
+            0..=2 => offer_to(who),
+            3..=4 => accept(who, epoch),
+            5 => decline(who, epoch),
+            6 => Command::ExpireOffer { epoch },
+            7 => Command::ExpireRequest,
+            8 => arrive(who),
+            9 => Command::Start {
+                driver: who,
+                code: if right { code() } else { StartCode::of(1) },
+            },
+            10 => Command::Complete { driver: who },
+            11 => Command::Release { driver: who },
+            12 if right => force(),
+            12 => Command::Cancel(Canceller::PaymentDeclined),
+            _ => cancel(rider(if right { 1 } else { 2 })),
+        },
+    );
+    (
+        command,
+        prop_oneof![4 => 0_i64..3, 2 => 3_i64..20, 1 => 20_i64..300],
+    )
         .prop_map(|(command, after_s)| Step { command, after_s })
 }
 

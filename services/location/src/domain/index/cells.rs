@@ -83,7 +83,9 @@ impl CityCells {
     /// Takes a driver out of a cell; does nothing when he is not there.
     pub(super) fn remove(&self, cell: Cell, driver: DriverId) {
         let mut cells = self.shard(cell).cells.write();
-        let Some(here) = cells.get_mut(&cell) else { return };
+        let Some(here) = cells.get_mut(&cell) else {
+            return;
+        };
         here.retain(|seen| seen.driver != driver);
         if here.is_empty() {
             cells.remove(&cell);
@@ -94,7 +96,11 @@ impl CityCells {
     /// The sighting of a driver in a cell.
     pub(super) fn get(&self, cell: Cell, driver: DriverId) -> Option<Sighting> {
         let cells = self.shard(cell).cells.read();
-        cells.get(&cell)?.iter().find(|seen| seen.driver == driver).copied()
+        cells
+            .get(&cell)?
+            .iter()
+            .find(|seen| seen.driver == driver)
+            .copied()
     }
 
     /// Shows the sightings of a part; returns the arrivals up to then.

@@ -61,7 +61,13 @@ impl FleetIndex {
         let cells = self.cells(city);
         let origin = index_cell(query.point);
         let edge_m = narrowest_edge_m(origin);
-        let mut search = Search { cells, query, now, found: HashMap::new(), read: Vec::new() };
+        let mut search = Search {
+            cells,
+            query,
+            now,
+            found: HashMap::new(),
+            read: Vec::new(),
+        };
         for ring in 0.. {
             // More cells than are occupied: reading everything is less work, and what a lone driver far away needs.
             if cells_within(ring) > cells.occupied() + CELL_SHARDS {
@@ -69,7 +75,9 @@ impl FleetIndex {
                 search.settle();
                 break;
             }
-            ring_of(origin, ring).into_iter().for_each(|cell| search.read(Part::Cell(cell)));
+            ring_of(origin, ring)
+                .into_iter()
+                .for_each(|cell| search.read(Part::Cell(cell)));
             let covered_m = covered_m(ring, edge_m);
             if search.is_done(covered_m) {
                 search.settle();
@@ -98,7 +106,13 @@ impl Search<'_> {
     }
 
     fn take_in(&mut self, part: Part) -> usize {
-        let Self { cells, query, now, found, .. } = self;
+        let Self {
+            cells,
+            query,
+            now,
+            found,
+            ..
+        } = self;
         cells.read(part, |seen| {
             let fits = query.fits(seen, *now);
             let known = found.get(&seen.driver);
@@ -143,13 +157,20 @@ impl Search<'_> {
         }
         let limit = self.query.limit;
         self.found.len() >= limit
-            && self.found.values().filter(|answer| answer.distance_m <= covered_m).count() >= limit
+            && self
+                .found
+                .values()
+                .filter(|answer| answer.distance_m <= covered_m)
+                .count()
+                >= limit
     }
 
     fn answers(self) -> Vec<Answer> {
         let mut answers: Vec<Answer> = self.found.into_values().collect();
         answers.sort_unstable_by(|a, b| {
-            a.distance_m.total_cmp(&b.distance_m).then_with(|| a.seen.driver.cmp(&b.seen.driver))
+            a.distance_m
+                .total_cmp(&b.distance_m)
+                .then_with(|| a.seen.driver.cmp(&b.seen.driver))
         });
         answers.truncate(self.query.limit);
         answers
@@ -167,18 +188,29 @@ impl Query<'_> {
             return None;
         }
         let distance_m = self.point.distance_m(seen.point);
-        (distance_m <= self.radius_m).then_some(Answer { seen: *seen, distance_m, age_ms })
+        (distance_m <= self.radius_m).then_some(Answer {
+            seen: *seen,
+            distance_m,
+            age_ms,
+        })
     }
 }
 
 /// The cells exactly `ring` steps from `origin`.
 fn ring_of(origin: Cell, ring: u32) -> Vec<Cell> {
     let origin = origin.h3();
-    origin.grid_ring_fast(ring).map(|cell| cell.map(Cell::from)).collect::<Option<Vec<_>>>().unwrap_or_else(|| {
-        // A pentagon is near: the slow way is right everywhere.
-        let within = origin.grid_disk_distances_safe(ring);
-        within.filter(|(_, distance)| *distance == ring).map(|(cell, _)| Cell::from(cell)).collect()
-    })
+    origin
+        .grid_ring_fast(ring)
+        .map(|cell| cell.map(Cell::from))
+        .collect::<Option<Vec<_>>>()
+        .unwrap_or_else(|| {
+            // A pentagon is near: the slow way is right everywhere.
+            let within = origin.grid_disk_distances_safe(ring);
+            within
+                .filter(|(_, distance)| *distance == ring)
+                .map(|(cell, _)| Cell::from(cell))
+                .collect()
+        })
 }
 
 /// Cells in the rings 0 to `ring`.

@@ -25,7 +25,9 @@ fn seen(number: u128, lat: f64, age_ms: i64) -> Sighting {
 }
 
 fn index() -> FleetIndex {
-    FleetIndex::new(["sf", "nyc"].map(|id| (id.to_owned(), vec![ProductId::new("standard").unwrap()])))
+    FleetIndex::new(
+        ["sf", "nyc"].map(|id| (id.to_owned(), vec![ProductId::new("standard").unwrap()])),
+    )
 }
 
 const SF: CityNumber = CityNumber(0);
@@ -35,7 +37,11 @@ const NYC: CityNumber = CityNumber(1);
 fn held(index: &FleetIndex, city: CityNumber) -> Vec<Sighting> {
     let mut all = Vec::new();
     index.cells(city).for_each(|cell, seen| {
-        assert_eq!(cell, index_cell(seen.point), "a sighting in a cell that is not its own");
+        assert_eq!(
+            cell,
+            index_cell(seen.point),
+            "a sighting in a cell that is not its own"
+        );
         all.push(*seen);
     });
     all
@@ -44,12 +50,29 @@ fn held(index: &FleetIndex, city: CityNumber) -> Vec<Sighting> {
 #[test]
 fn the_newest_sighting_wins_whatever_the_order() {
     let index = index();
-    assert_eq!(index.report(SF, seen(1, 37.77, 2_000), now()), Verdict::Accepted);
-    assert_eq!(index.report(SF, seen(1, 37.78, 1_000), now()), Verdict::Accepted);
-    assert_eq!(index.report(SF, seen(1, 37.79, 3_000), now()), Verdict::Stale, "late");
-    assert_eq!(index.report(SF, seen(1, 37.80, 1_000), now()), Verdict::Stale, "a duplicate's time");
+    assert_eq!(
+        index.report(SF, seen(1, 37.77, 2_000), now()),
+        Verdict::Accepted
+    );
+    assert_eq!(
+        index.report(SF, seen(1, 37.78, 1_000), now()),
+        Verdict::Accepted
+    );
+    assert_eq!(
+        index.report(SF, seen(1, 37.79, 3_000), now()),
+        Verdict::Stale,
+        "late"
+    );
+    assert_eq!(
+        index.report(SF, seen(1, 37.80, 1_000), now()),
+        Verdict::Stale,
+        "a duplicate's time"
+    );
     assert_eq!(held(&index, SF), [seen(1, 37.78, 1_000)]);
-    assert_eq!(index.last_seen(driver(1), now()), Some((SF, seen(1, 37.78, 1_000))));
+    assert_eq!(
+        index.last_seen(driver(1), now()),
+        Some((SF, seen(1, 37.78, 1_000)))
+    );
 }
 
 #[test]
@@ -81,10 +104,17 @@ fn who_is_silent_for_180_seconds_is_forgotten() {
     assert_eq!(index.evict_silent(later), 0);
     assert!(index.last_seen(driver(1), later).is_some());
     let later = later + chrono::TimeDelta::milliseconds(1);
-    assert!(index.last_seen(driver(1), later).is_none(), "forgotten at once, not only when swept");
+    assert!(
+        index.last_seen(driver(1), later).is_none(),
+        "forgotten at once, not only when swept"
+    );
     assert_eq!(index.evict_silent(later), 1);
     assert_eq!(held(&index, SF), [seen(2, 37.77, 0)]);
-    assert_eq!(index.report(SF, seen(3, 37.77, 180_001), now()), Verdict::Stale, "older than anything kept");
+    assert_eq!(
+        index.report(SF, seen(3, 37.77, 180_001), now()),
+        Verdict::Stale,
+        "older than anything kept"
+    );
 }
 
 #[test]
@@ -93,7 +123,14 @@ fn only_fresh_available_drivers_are_counted() {
     for number in 1..=3 {
         index.report(SF, seen(number, 37.77, 0), now());
     }
-    index.report(SF, Sighting { status: Status::OnTrip, ..seen(4, 37.77, 0) }, now());
+    index.report(
+        SF,
+        Sighting {
+            status: Status::OnTrip,
+            ..seen(4, 37.77, 0)
+        },
+        now(),
+    );
     index.report(SF, seen(5, 37.77, 15_001), now());
     let counts = index.count_available(SF, 15_000, now());
     assert_eq!(counts.len(), 1);
@@ -127,8 +164,15 @@ fn concurrent_moves_neither_double_nor_lose_a_driver() {
     let mut found = held(&index, SF);
     found.sort_by_key(|seen| seen.driver);
     let newest = 4 * (STEPS - 1) + 3;
-    let expected: Vec<Sighting> =
-        (1..=DRIVERS).map(|number| seen(number, 37.70 + (newest % 50) as f64 * 0.002, 100_000 - newest)).collect();
+    let expected: Vec<Sighting> = (1..=DRIVERS)
+        .map(|number| {
+            seen(
+                number,
+                37.70 + (newest % 50) as f64 * 0.002,
+                100_000 - newest,
+            )
+        })
+        .collect();
     assert_eq!(found, expected);
     assert_eq!(index.len(), DRIVERS as usize);
 }

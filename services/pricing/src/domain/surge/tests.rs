@@ -33,8 +33,11 @@ fn market(demand: u32, supply: u32, demand_beside: u32, supply_beside: u32) -> M
 }
 
 fn of(cells: &[CellSurge], cell: Cell) -> u32 {
-    let snapshot =
-        Snapshot { id: uuid::Uuid::from_u128(1).into(), created_at: Timestamp::UNIX_EPOCH, cells: cells.to_vec() };
+    let snapshot = Snapshot {
+        id: uuid::Uuid::from_u128(1).into(),
+        created_at: Timestamp::UNIX_EPOCH,
+        cells: cells.to_vec(),
+    };
     snapshot.of(cell).0
 }
 
@@ -43,23 +46,32 @@ fn of(cells: &[CellSurge], cell: Cell) -> u32 {
 fn multipliers_settle_where_the_table_says() {
     for ((demand, supply, demand_beside, supply_beside), expected) in [
         ((0, 0, 0, 0), 10_000),
-        ((7, 0, 0, 0), 10_000),     // too few samples, nobody free
-        ((8, 0, 0, 0), 25_000),     // nobody free: the cap
-        ((8, 8, 0, 0), 10_000),     // as many free as asked for
-        ((8, 100, 0, 0), 10_000),   // plenty free: the floor
-        ((16, 8, 0, 0), 14_000),    // sqrt 2 = 1.414
-        ((32, 8, 0, 0), 20_000),    // sqrt 4
-        ((80, 8, 0, 0), 25_000),    // sqrt 10 = 3.16: the cap
-        ((7, 1, 4, 0), 25_000),     // 7 + 0.3 × 4 = 8.2 samples; sqrt 8.2 = 2.86
-        ((7, 1, 3, 0), 10_000),     // 7.9 samples
-        ((16, 8, 0, 10), 12_000),   // supply 8 + 3: sqrt 1.4545 = 1.206
-        ((16, 8, 0, 20), 10_000),   // supply 8 + 6: sqrt 1.143 = 1.069, within the hysteresis of 1
+        ((7, 0, 0, 0), 10_000),   // too few samples, nobody free
+        ((8, 0, 0, 0), 25_000),   // nobody free: the cap
+        ((8, 8, 0, 0), 10_000),   // as many free as asked for
+        ((8, 100, 0, 0), 10_000), // plenty free: the floor
+        ((16, 8, 0, 0), 14_000),  // sqrt 2 = 1.414
+        ((32, 8, 0, 0), 20_000),  // sqrt 4
+        ((80, 8, 0, 0), 25_000),  // sqrt 10 = 3.16: the cap
+        ((7, 1, 4, 0), 25_000),   // 7 + 0.3 × 4 = 8.2 samples; sqrt 8.2 = 2.86
+        ((7, 1, 3, 0), 10_000),   // 7.9 samples
+        ((16, 8, 0, 10), 12_000), // supply 8 + 3: sqrt 1.4545 = 1.206
+        ((16, 8, 0, 20), 10_000), // supply 8 + 6: sqrt 1.143 = 1.069, within the hysteresis of 1
     ] {
         let mut cells = Vec::new();
         for _ in 0..100 {
-            cells = next(&rules(), &cells, 15.0, &market(demand, supply, demand_beside, supply_beside));
+            cells = next(
+                &rules(),
+                &cells,
+                15.0,
+                &market(demand, supply, demand_beside, supply_beside),
+            );
         }
-        assert_eq!(of(&cells, here()), expected, "{demand} {supply} {demand_beside} {supply_beside}");
+        assert_eq!(
+            of(&cells, here()),
+            expected,
+            "{demand} {supply} {demand_beside} {supply_beside}"
+        );
     }
 }
 
@@ -68,7 +80,10 @@ fn half_of_a_change_shows_after_the_half_life() {
     // The aim is 2.0; after one half-life the smoothed multiplier is 1.5, after two 1.75 → 1.8.
     let half = next(&rules(), &[], 120.0, &market(32, 8, 0, 0));
     assert_eq!(of(&half, here()), 15_000);
-    assert_eq!(of(&next(&rules(), &half, 120.0, &market(32, 8, 0, 0)), here()), 18_000);
+    assert_eq!(
+        of(&next(&rules(), &half, 120.0, &market(32, 8, 0, 0)), here()),
+        18_000
+    );
     // In eight steps as in one.
     let mut cells = Vec::new();
     for _ in 0..8 {
@@ -80,7 +95,11 @@ fn half_of_a_change_shows_after_the_half_life() {
 #[test]
 fn demand_is_felt_next_door_but_not_beyond() {
     let cells = next(&rules(), &[], 120.0, &market(40, 1, 0, 0));
-    let felt: Vec<Cell> = cells.iter().filter(|surge| surge.shown > BasisPoints::ONE).map(|surge| surge.cell).collect();
+    let felt: Vec<Cell> = cells
+        .iter()
+        .filter(|surge| surge.shown > BasisPoints::ONE)
+        .map(|surge| surge.cell)
+        .collect();
     let mut disk: Vec<Cell> = here().disk(1).collect();
     disk.sort_unstable();
     assert_eq!(felt, disk);
@@ -88,15 +107,34 @@ fn demand_is_felt_next_door_but_not_beyond() {
 
 #[test]
 fn a_small_change_does_not_show() {
-    let settled = CellSurge { cell: here(), shown: BasisPoints(14_000), smooth: 14_000 * FINE, demand: 16, supply: 8 };
-    for (bp, expected) in [(14_699, 14_000), (13_301, 14_000), (14_700, 15_000), (13_300, 13_000), (10_100, 10_000)] {
-        assert_eq!(shown(&rules(), settled.shown, bp * FINE).0, expected, "{bp}");
+    let settled = CellSurge {
+        cell: here(),
+        shown: BasisPoints(14_000),
+        smooth: 14_000 * FINE,
+        demand: 16,
+        supply: 8,
+    };
+    for (bp, expected) in [
+        (14_699, 14_000),
+        (13_301, 14_000),
+        (14_700, 15_000),
+        (13_300, 13_000),
+        (10_100, 10_000),
+    ] {
+        assert_eq!(
+            shown(&rules(), settled.shown, bp * FINE).0,
+            expected,
+            "{bp}"
+        );
     }
 }
 
 #[test]
 fn a_multiplier_outside_of_new_rules_is_not_kept() {
-    let strict = SurgeRules { cap: BasisPoints(12_000), ..rules() };
+    let strict = SurgeRules {
+        cap: BasisPoints(12_000),
+        ..rules()
+    };
     assert_eq!(shown(&strict, BasisPoints(25_000), 24_900 * FINE).0, 12_000);
 }
 
@@ -107,29 +145,42 @@ fn without_demand_all_falls_back_to_one_and_is_forgotten() {
     let mut last = 25_000;
     for _ in 0..200 {
         cells = next(&rules(), &cells, 15.0, &Market::default());
-        assert!(of(&cells, here()) <= last, "it must not rise without demand");
+        assert!(
+            of(&cells, here()) <= last,
+            "it must not rise without demand"
+        );
         last = of(&cells, here());
     }
     assert_eq!(cells, []);
 }
 
 fn any_rules() -> impl Strategy<Value = SurgeRules> {
-    (1..20_u32, 5_000..=10_000_u32, 10_000..50_000_u32, 1..5_000_u32, 0..6_000_u32, 0..=10_000_u32).prop_map(
-        |(minimum_samples, floor, cap, step, hysteresis, weight)| SurgeRules {
-            minimum_samples,
-            floor: BasisPoints(floor),
-            cap: BasisPoints(cap),
-            step: BasisPoints(step),
-            hysteresis: BasisPoints(hysteresis),
-            neighbour_weight: BasisPoints(weight),
-            ..rules()
-        },
+    (
+        1..20_u32,
+        5_000..=10_000_u32,
+        10_000..50_000_u32,
+        1..5_000_u32,
+        0..6_000_u32,
+        0..=10_000_u32,
     )
+        .prop_map(
+            |(minimum_samples, floor, cap, step, hysteresis, weight)| SurgeRules {
+                minimum_samples,
+                floor: BasisPoints(floor),
+                cap: BasisPoints(cap),
+                step: BasisPoints(step),
+                hysteresis: BasisPoints(hysteresis),
+                neighbour_weight: BasisPoints(weight),
+                ..rules()
+            },
+        )
 }
 
 fn any_market() -> impl Strategy<Value = Market> {
     let cells: Vec<Cell> = here().disk(2).collect();
-    let counts = move || proptest::collection::btree_map(proptest::sample::select(cells.clone()), 0..200_u32, 0..12);
+    let counts = move || {
+        proptest::collection::btree_map(proptest::sample::select(cells.clone()), 0..200_u32, 0..12)
+    };
     (counts(), counts()).prop_map(|(demand, supply)| Market { demand, supply })
 }
 

@@ -42,15 +42,35 @@ fn city() -> CityNumber {
     CityNumber(0)
 }
 
-fn query<'a>(point: Point, radius_m: f64, limit: usize, excluded: &'a HashSet<DriverId>) -> Query<'a> {
+fn query<'a>(
+    point: Point,
+    radius_m: f64,
+    limit: usize,
+    excluded: &'a HashSet<DriverId>,
+) -> Query<'a> {
     let statuses = &[Status::Available];
-    Query { point, radius_m, limit, max_age_ms: 15_000, statuses, product: None, excluded }
+    Query {
+        point,
+        radius_m,
+        limit,
+        max_age_ms: 15_000,
+        statuses,
+        product: None,
+        excluded,
+    }
 }
 
 /// The answer without any cells: everyone looked at.
 fn brute_force(fleet: &[Sighting], query: &Query<'_>) -> Vec<Answer> {
-    let mut fits: Vec<Answer> = fleet.iter().filter_map(|seen| query.fits(seen, now())).collect();
-    fits.sort_by(|a, b| a.distance_m.total_cmp(&b.distance_m).then(a.seen.driver.cmp(&b.seen.driver)));
+    let mut fits: Vec<Answer> = fleet
+        .iter()
+        .filter_map(|seen| query.fits(seen, now()))
+        .collect();
+    fits.sort_by(|a, b| {
+        a.distance_m
+            .total_cmp(&b.distance_m)
+            .then(a.seen.driver.cmp(&b.seen.driver))
+    });
     fits.truncate(query.limit);
     fits
 }
@@ -64,26 +84,41 @@ fn scene() -> impl Strategy<Value = (Point, Vec<Sighting>, f64, usize)> {
         1 => Just((64.7, 10.5362)),           // a pentagon: 0x8009fffffffffff
         1 => Just((-89.99, 0.0)),
     ];
-    (centre, prop_oneof![Just(0.004), Just(0.02), Just(0.15)]).prop_flat_map(|((lat, lon), spread): ((f64, f64), f64)| {
-        let near = move || {
-            (-1.0..1.0_f64, -1.0..1.0_f64).prop_map(move |(dy, dx)| {
-                let around = lon + dx * spread;
-                let wrapped = if around > 180.0 { around - 360.0 } else { around };
-                point((lat + dy * spread).clamp(-90.0, 90.0), wrapped)
-            })
-        };
-        let one = (near(), 0..25_000_i64, 0..3_u8);
-        let fleet = proptest::collection::vec(one, 0..250).prop_map(|all| {
-            let numbered = all.into_iter().zip(0..);
-            numbered
-                .map(|((point, age_ms, busy), number)| Sighting {
-                    status: if busy == 0 { Status::OnTrip } else { Status::Available },
-                    ..seen(number, point, age_ms)
+    (centre, prop_oneof![Just(0.004), Just(0.02), Just(0.15)]).prop_flat_map(
+        |((lat, lon), spread): ((f64, f64), f64)| {
+            let near = move || {
+                (-1.0..1.0_f64, -1.0..1.0_f64).prop_map(move |(dy, dx)| {
+                    let around = lon + dx * spread;
+                    let wrapped = if around > 180.0 {
+                        around - 360.0
+                    } else {
+                        around
+                    };
+                    point((lat + dy * spread).clamp(-90.0, 90.0), wrapped)
                 })
-                .collect()
-        });
-        (near(), fleet, prop_oneof![Just(300.0), Just(2_000.0), Just(20_000.0)], 1..30_usize)
-    })
+            };
+            let one = (near(), 0..25_000_i64, 0..3_u8);
+            let fleet = proptest::collection::vec(one, 0..250).prop_map(|all| {
+                let numbered = all.into_iter().zip(0..);
+                numbered
+                    .map(|((point, age_ms, busy), number)| Sighting {
+                        status: if busy == 0 {
+                            Status::OnTrip
+                        } else {
+                            Status::Available
+                        },
+                        ..seen(number, point, age_ms)
+                    })
+                    .collect()
+            });
+            (
+                near(),
+                fleet,
+                prop_oneof![Just(300.0), Just(2_000.0), Just(20_000.0)],
+                1..30_usize,
+            )
+        },
+    )
 }
 
 proptest! {
@@ -106,7 +141,9 @@ fn nothing_outside_the_rings_is_nearer_than_covered() {
     let mut origins: BTreeSet<Cell> = BTreeSet::new();
     for step in 0..1_500_u32 {
         let turn = f64::from(step) * 2.399_963; // the golden angle: even over the sphere
-        let lat = (1.0 - 2.0 * (f64::from(step) + 0.5) / 1_500.0).asin().to_degrees();
+        let lat = (1.0 - 2.0 * (f64::from(step) + 0.5) / 1_500.0)
+            .asin()
+            .to_degrees();
         origins.insert(index_cell(point(lat, (turn.to_degrees() % 360.0) - 180.0)));
     }
     // Base cells 0 to 121; the pentagons among them are where the lattice is narrowest and bends.
@@ -114,7 +151,11 @@ fn nothing_outside_the_rings_is_nearer_than_covered() {
         let root = Cell::from_u64(0x0800_1fff_ffff_ffff | (base << 45)).unwrap();
         if root.h3().is_pentagon() {
             let centre = index_cell(root.center());
-            origins.extend([0, 1, 2, 5, 9].into_iter().flat_map(|ring| ring_of(centre, ring).into_iter().step_by(3)));
+            origins.extend(
+                [0, 1, 2, 5, 9]
+                    .into_iter()
+                    .flat_map(|ring| ring_of(centre, ring).into_iter().step_by(3)),
+            );
         }
     }
     for origin in origins {
@@ -127,14 +168,20 @@ fn nothing_outside_the_rings_is_nearer_than_covered() {
                 .flat_map(|outside| corners.iter().map(move |inside| inside.distance_m(outside)))
                 .fold(f64::INFINITY, f64::min);
             let covered_m = covered_m(ring, edge_m);
-            assert!(covered_m <= nearest_m, "{origin} ring {ring}: {covered_m} > {nearest_m}");
+            assert!(
+                covered_m <= nearest_m,
+                "{origin} ring {ring}: {covered_m} > {nearest_m}"
+            );
         }
     }
 }
 
 fn corners(cell: Cell) -> Vec<Point> {
     let boundary = cell.h3().boundary();
-    boundary.iter().map(|corner| point(corner.lat(), corner.lng())).collect()
+    boundary
+        .iter()
+        .map(|corner| point(corner.lat(), corner.lng()))
+        .collect()
 }
 
 fn corners_of(cell: Cell) -> Vec<Point> {
@@ -146,9 +193,21 @@ fn a_lone_driver_far_away_is_found() {
     let index = index();
     index.report(city(), seen(1, point(37.4, -122.1), 0), now());
     let nobody = HashSet::new();
-    let found = index.nearest(city(), &query(point(37.77, -122.42), 50_000.0, 5, &nobody), now());
+    let found = index.nearest(
+        city(),
+        &query(point(37.77, -122.42), 50_000.0, 5, &nobody),
+        now(),
+    );
     assert_eq!(found.len(), 1);
-    assert!(index.nearest(city(), &query(point(37.77, -122.42), 10_000.0, 5, &nobody), now()).is_empty());
+    assert!(
+        index
+            .nearest(
+                city(),
+                &query(point(37.77, -122.42), 10_000.0, 5, &nobody),
+                now()
+            )
+            .is_empty()
+    );
 }
 
 #[test]
@@ -159,8 +218,11 @@ fn an_answer_is_never_older_than_asked() {
         index.report(city(), seen(age_ms as u32, here, age_ms), now());
     }
     let nobody = HashSet::new();
-    let ages: Vec<i64> =
-        index.nearest(city(), &query(here, 100.0, 10, &nobody), now()).iter().map(|found| found.age_ms).collect();
+    let ages: Vec<i64> = index
+        .nearest(city(), &query(here, 100.0, 10, &nobody), now())
+        .iter()
+        .map(|found| found.age_ms)
+        .collect();
     assert_eq!(ages.len(), 3);
     assert!(ages.iter().all(|age_ms| *age_ms <= 15_000), "{ages:?}");
 }
@@ -171,14 +233,27 @@ fn filters_apply_while_searching_not_after() {
     let here = point(37.77, -122.42);
     // Twenty busy drivers on the spot, one free a kilometre away: the nearest free one is the answer.
     for number in 0..20 {
-        index.report(city(), Sighting { status: Status::EnRoute, ..seen(number, here, 0) }, now());
+        index.report(
+            city(),
+            Sighting {
+                status: Status::EnRoute,
+                ..seen(number, here, 0)
+            },
+            now(),
+        );
     }
     let free = seen(99, point(37.779, -122.42), 0);
     index.report(city(), free, now());
     let nobody = HashSet::new();
     let found = index.nearest(city(), &query(here, 5_000.0, 1, &nobody), now());
-    assert_eq!(found.iter().map(|answer| answer.seen).collect::<Vec<_>>(), [free]);
-    let product = Query { product: Some(ProductNumber(1)), ..query(here, 5_000.0, 1, &nobody) };
+    assert_eq!(
+        found.iter().map(|answer| answer.seen).collect::<Vec<_>>(),
+        [free]
+    );
+    let product = Query {
+        product: Some(ProductNumber(1)),
+        ..query(here, 5_000.0, 1, &nobody)
+    };
     assert!(index.nearest(city(), &product, now()).is_empty());
 }
 
@@ -189,7 +264,10 @@ fn a_moving_driver_is_found_exactly_once_by_every_search() {
     let index = index();
     let place = |number: u32, step: u32| {
         let spot = (number * 7 + step * 13) % 97;
-        point(37.75 + f64::from(spot % 10) * 0.004, -122.45 + f64::from(spot / 10) * 0.004)
+        point(
+            37.75 + f64::from(spot % 10) * 0.004,
+            -122.45 + f64::from(spot / 10) * 0.004,
+        )
     };
     for number in 0..DRIVERS {
         index.report(city(), seen(number, place(number, 0), 10_000), now());
@@ -201,7 +279,11 @@ fn a_moving_driver_is_found_exactly_once_by_every_search() {
             scope.spawn(move || {
                 for step in 1..3_000 {
                     for number in (0..DRIVERS).filter(|number| number % 2 == half) {
-                        index.report(city(), seen(number, place(number, step), 10_000 - i64::from(step)), now());
+                        index.report(
+                            city(),
+                            seen(number, place(number, step), 10_000 - i64::from(step)),
+                            now(),
+                        );
                     }
                     if stop.load(Ordering::Relaxed) {
                         return;
@@ -211,9 +293,17 @@ fn a_moving_driver_is_found_exactly_once_by_every_search() {
         }
         let nobody = HashSet::new();
         for _ in 0..300 {
-            let found = index.nearest(city(), &query(point(37.77, -122.43), 20_000.0, 1_000, &nobody), now());
-            let distinct: HashSet<DriverId> = found.iter().map(|answer| answer.seen.driver).collect();
-            assert_eq!((found.len(), distinct.len()), (DRIVERS as usize, DRIVERS as usize));
+            let found = index.nearest(
+                city(),
+                &query(point(37.77, -122.43), 20_000.0, 1_000, &nobody),
+                now(),
+            );
+            let distinct: HashSet<DriverId> =
+                found.iter().map(|answer| answer.seen.driver).collect();
+            assert_eq!(
+                (found.len(), distinct.len()),
+                (DRIVERS as usize, DRIVERS as usize)
+            );
         }
         stop.store(true, Ordering::Relaxed);
     });

@@ -1,0 +1,165 @@
+//! A collector: a real OTLP receiver that keeps every span it gets, to be asked about a trace.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_server::{TraceService, TraceServiceServer},
+    },
+    common::v1::any_value,
+    trace::v1::span::SpanKind,
+};
+use parking_lot::Mutex;
+use tonic::{Request, Response, Status};
+
+/// One span, as far as scenarios ask.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// Which service it is of.
+    pub service: String,
+    /// Its name.
+    pub name: String,
+    /// What it is: server, client, producer, consumer or internal.
+    pub kind: SpanKind,
+    /// Hexadecimal.
+    pub id: String,
+    /// Hexadecimal; empty for a root.
+    pub parent: String,
+    /// The spans it is linked to, hexadecimal.
+    pub links: Vec<String>,
+    /// Its attributes that are text.
+    pub attributes: BTreeMap<String, String>,
+}
+
+type Traces = Arc<Mutex<BTreeMap<String, Vec<Span>>>>;
+
+/// The collector.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    traces: Traces,
+    url: String,
+}
+
+impl Collector {
+    /// Starts on a free port.
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let traces = Traces::default();
+        let service =
+            TraceServiceServer::new(Receiver(traces.clone())).max_decoding_message_size(64 << 20);
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let serving = tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(incoming);
+        #[expect(clippy::disallowed_methods, reason = "a test's own task")]
+        tokio::spawn(serving);
+        Self { traces, url }
+    }
+
+    /// Where spans are to be sent.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// The spans of a trace so far.
+    pub fn trace(&self, id: &str) -> Trace {
+        Trace(self.traces.lock().get(id).cloned().unwrap_or_default())
+    }
+}
+
+/// The spans of one trace.
+#[derive(Debug, Clone)]
+pub struct Trace(pub Vec<Span>);
+
+impl Trace {
+    /// The span with this id.
+    pub fn get(&self, id: &str) -> Option<&Span> {
+        self.0.iter().find(|span| span.id == id)
+    }
+
+    /// The spans of a service whose name contains this.
+    pub fn named<'a>(&'a self, service: &'a str, name: &'a str) -> impl Iterator<Item = &'a Span> {
+        self.0
+            .iter()
+            .filter(move |span| span.service == service && span.name.contains(name))
+    }
+
+    /// Spans whose parent is not in the trace: one in a whole trace, the root.
+    pub fn roots(&self) -> Vec<&Span> {
+        self.0
+            .iter()
+            .filter(|span| self.get(&span.parent).is_none())
+            .collect()
+    }
+
+    /// From the span up to the root: `service name`, nearest first.
+    pub fn ancestry(&self, span: &Span) -> Vec<String> {
+        let mut line = vec![format!("{} {}", span.service, span.name)];
+        let mut at = span;
+        while let Some(parent) = self.get(&at.parent) {
+            line.push(format!("{} {}", parent.service, parent.name));
+            at = parent;
+        }
+        line
+    }
+}
+
+struct Receiver(Traces);
+
+#[tonic::async_trait]
+impl TraceService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let mut traces = self.0.lock();
+        for resource in request.into_inner().resource_spans {
+            let attributes = resource
+                .resource
+                .map(|resource| text_attributes(resource.attributes))
+                .unwrap_or_default();
+            let service = attributes.get("service.name").cloned().unwrap_or_default();
+            for span in resource
+                .scope_spans
+                .into_iter()
+                .flat_map(|scope| scope.spans)
+            {
+                traces.entry(hex(&span.trace_id)).or_default().push(Span {
+                    service: service.clone(),
+                    kind: span.kind(),
+                    id: hex(&span.span_id),
+                    parent: hex(&span.parent_span_id),
+                    links: span.links.iter().map(|link| hex(&link.span_id)).collect(),
+                    name: span.name,
+                    attributes: text_attributes(span.attributes),
+                });
+            }
+        }
+        Ok(Response::new(ExportTraceServiceResponse {
+            partial_success: None,
+        }))
+    }
+}
+
+fn text_attributes(
+    all: Vec<opentelemetry_proto::tonic::common::v1::KeyValue>,
+) -> BTreeMap<String, String> {
+    let text = |value| {
+        if let any_value::Value::StringValue(text) = value {
+            Some(text)
+        } else {
+            None
+        }
+    };
+    all.into_iter()
+        .filter_map(|pair| Some((pair.key, text(pair.value?.value?)?)))
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

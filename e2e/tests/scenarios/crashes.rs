@@ -1,0 +1,55 @@
+//! Any one service dies in the middle of rides; it costs only delay.
+
+use std::sync::Arc;
+
+use hexcab_e2e::City;
+use serde_json::Value;
+
+/// Every service is killed once while the simulator sends riders; every request has an end, and the invariants hold.
+pub async fn of_each_service_cost_only_delay(city: Arc<City>) {
+    let report = city.scratch("crashes.json");
+    let report_path = report.display().to_string();
+    let text = |key: &str| city.file[key].as_str().expect("an address").to_owned();
+    let (gateway, sign_in, clock) = (text("gateway"), text("sign_in"), text("clock"));
+    let arguments = [
+        "--gateway",
+        &gateway,
+        "--sign-in",
+        &sign_in,
+        "--clock",
+        &clock,
+        "--city",
+        "sf",
+        "--for",
+        "12m",
+        "--drivers",
+        "80",
+        "--demand-scale",
+        "0.5",
+        "--seed",
+        "11",
+        "--report",
+        &report_path,
+    ];
+    let (simulated, ()) = tokio::join!(city.run("hexcab-simulator", &arguments), async {
+        for service in hexcab_e2e::SERVICES {
+            city.kill(service).await;
+        }
+    });
+    assert_eq!(simulated.0, 0, "{}", simulated.1);
+    let report: Value =
+        serde_json::from_str(&std::fs::read_to_string(&report).expect("a report")).expect("JSON");
+    let count = |key: &str| {
+        report[key]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{key} in {report}"))
+    };
+    assert!(count("requests") > 20, "{report}");
+    assert_eq!(
+        count("in_progress"),
+        0,
+        "every ride came to its end: {report}"
+    );
+    assert!(count("completed") * 2 > count("requests"), "{report}");
+    city.verify().await;
+}

@@ -1,0 +1,185 @@
+//! Whole rides through a running city, one scenario after another, each through public APIs against separate processes.
+//!
+//! The city is one, started here as a user would start it; scenarios leave no open trip and no driver online behind. At
+//! the end the invariants are checked over everything that happened, and the city is stopped and leaves no process.
+
+#![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
+
+mod broker;
+mod cancels;
+mod crashes;
+mod grpc;
+mod money;
+mod nonsense;
+mod offers;
+mod quotes;
+mod races;
+mod ride;
+mod trace;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
+
+use hexcab_e2e::{CIVIC_CENTER, City, Driver, FERRY_BUILDING, Place, Rider};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+
+type Scenario = fn(Arc<City>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+macro_rules! scenarios {
+    ($($module:ident :: $name:ident),+ $(,)?) => {
+        vec![$((concat!(stringify!($module), "::", stringify!($name)), (|city| Box::pin($module::$name(city))) as Scenario)),+]
+    };
+}
+
+fn all() -> Vec<(&'static str, Scenario)> {
+    scenarios![
+        ride::is_carried_from_quote_to_money,
+        ride::is_carried_by_websocket_and_by_grpc,
+        trace::of_a_ride_is_one_tree_over_every_hop,
+        offers::that_are_declined_go_to_another_driver,
+        offers::that_are_ignored_expire_and_go_on,
+        offers::that_nobody_can_take_end_in_expiry,
+        offers::are_for_one_driver_only,
+        cancels::while_an_offer_is_open_end_the_trip,
+        cancels::by_the_driver_bring_another_driver,
+        cancels::late_ones_cost_a_fee,
+        races::accept_and_cancel_at_the_same_moment,
+        quotes::are_requested_once_whatever_is_repeated,
+        quotes::cannot_be_reused_or_forged_or_borrowed,
+        quotes::expire,
+        money::declined_releases_the_driver,
+        nonsense::is_refused_clearly,
+        nonsense::in_a_websocket_leaves_the_session_up,
+        nonsense::of_foreign_users_is_refused,
+        grpc::a_stranger_can_list_and_call_every_service,
+        crashes::of_each_service_cost_only_delay,
+        broker::that_lost_its_data_costs_only_delay,
+    ]
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // They share one city.
+    arguments.test_threads = Some(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let runtime: &'static tokio::runtime::Runtime = Box::leak(Box::new(runtime));
+    static CITY: OnceLock<Arc<City>> = OnceLock::new();
+    let city = || {
+        CITY.get_or_init(|| runtime.block_on(async { Arc::new(City::start().await) }))
+            .clone()
+    };
+
+    let mut trials: Vec<Trial> = all()
+        .into_iter()
+        .map(|(name, scenario)| {
+            Trial::test(name, move || {
+                let city = city();
+                guarded(move || runtime.block_on(scenario(city)))
+            })
+        })
+        .collect();
+    trials.push(Trial::test(
+        "zz_every_invariant_holds_afterwards",
+        move || {
+            let city = city();
+            guarded(move || runtime.block_on(async move { city.verify().await }))
+        },
+    ));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let stopped = match CITY.get().cloned() {
+        Some(city) => guarded(move || runtime.block_on(async move { city.stop().await })),
+        None => Ok(()),
+    };
+    if let Err(failed) = &stopped {
+        eprintln!("the city did not stop as it should: {:?}", failed.message());
+    }
+    let code = i32::from(conclusion.has_failed() || stopped.is_err());
+    std::process::exit(code);
+}
+
+fn guarded(work: impl FnOnce()) -> Result<(), Failed> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_default()
+            .into()
+    })
+}
+
+/// A rider and a driver beside him, and a trip that is offered to that driver.
+struct Offered {
+    rider: Rider,
+    driver: Driver,
+    trip: String,
+    offer: Value,
+}
+
+const PICKUP: Place = CIVIC_CENTER;
+const DROPOFF: Place = FERRY_BUILDING;
+
+async fn offered(city: &City) -> Offered {
+    let driver = Driver::new(city, PICKUP).await;
+    let rider = Rider::new(&city.api).await;
+    let trip = rider.request(PICKUP, DROPOFF).await;
+    let offer = driver.offer(&trip).await;
+    Offered {
+        rider,
+        driver,
+        trip,
+        offer,
+    }
+}
+
+/// The rider's start code.
+fn code(trip: &Value) -> String {
+    trip["start_code"]
+        .as_str()
+        .expect("the rider is shown the code")
+        .to_owned()
+}
+
+/// What the payment service says of a trip's money.
+async fn intent(city: &City, trip: &str) -> Option<hexcab_proto::payment::v1::Intent> {
+    use hexcab_proto::payment::v1::{
+        GetIntentRequest, payment_service_client::PaymentServiceClient,
+    };
+    let config = hexcab_chassis::client::ClientConfig {
+        service_token: Some(hexcab_chassis::Secret::new(city.service_token())),
+        ..Default::default()
+    };
+    let channel =
+        hexcab_chassis::client::channel(city.service("payment"), &config).expect("a channel");
+    let request = GetIntentRequest {
+        trip: format!("trips/{trip}"),
+    };
+    PaymentServiceClient::new(channel)
+        .get_intent(request)
+        .await
+        .ok()?
+        .into_inner()
+        .intent
+}
+
+/// Waits until the trip's money is in this state.
+async fn until_money(
+    city: &City,
+    trip: &str,
+    state: hexcab_proto::payment::v1::IntentState,
+) -> hexcab_proto::payment::v1::Intent {
+    hexcab_e2e::eventually(
+        &format!("the money of trip {trip} is {state:?}"),
+        || async {
+            intent(city, trip)
+                .await
+                .filter(|intent| intent.state() == state)
+        },
+    )
+    .await
+}

@@ -1,0 +1,180 @@
+//! An evening: a city is started, the simulator sends it riders and drivers, everything settles, and it is counted, checked
+//! and reported.
+//!
+//! Invariants: the simulator is a process that knows the public API only; whatever happens the city is stopped; a broken
+//! promise or a failed simulator is a failed evening. Does not: simulate.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use hexcab_chassis::ClockConfig;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::tables;
+use crate::{
+    cli::EveningArguments,
+    command::{up, verify},
+    funnel,
+    report::{Parts, Report},
+    rides, say,
+    stack::{Stack, child, services},
+    verify::{Databases, Outcome, settled},
+};
+
+/// How fast an evening goes, unless it is said.
+const SPEED: f64 = 20.0;
+/// A Friday evening in San Francisco, in the data and in the profile.
+const FROM: &str = "2008-05-30T17:00";
+/// The city's clock begins this much of the machine's time early, so that all is up when the evening begins.
+const HEAD_START: Duration = Duration::from_secs(10);
+/// How long spans may take to arrive.
+const TRACES_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs it.
+///
+/// # Errors
+/// When the city does not start, the simulator fails, or the databases cannot be read.
+pub async fn run(arguments: EveningArguments, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    let speed = arguments.up.speed.unwrap_or(SPEED);
+    let mut options = up::options(&arguments.up, speed, Some(FROM))?;
+    options.clock = early(options.clock, speed)?;
+    services::binary(&services::binaries()?, services::SIMULATOR)?;
+    let stack = Stack::start(options, &stop).await?;
+    let ended = evening(&arguments, &stack, speed, begun, &stop).await;
+    if arguments.stay && ended.is_ok() && !stop.is_cancelled() {
+        print_ready_lines(&stack).await;
+        say::title("hexcab: the city stays up; Ctrl-C stops it");
+        stop.cancelled().await;
+    }
+    stack.stop().await;
+    ended
+}
+
+/// The same clock, a head start earlier.
+fn early(clock: ClockConfig, speed: f64) -> anyhow::Result<ClockConfig> {
+    let head_start = chrono::TimeDelta::from_std(HEAD_START.mul_f64(speed))?;
+    Ok(ClockConfig::starting_now(clock.clock().now() - head_start, speed)?)
+}
+
+async fn evening(
+    arguments: &EveningArguments,
+    stack: &Stack,
+    speed: f64,
+    begun: Instant,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let seen = tempfile::NamedTempFile::new().context("make a file for the simulator's report")?;
+    simulate(arguments, stack, seen.path(), stop).await?;
+    let mut databases = Databases::open(&stack.file().postgres).await?;
+    say::title("hexcab: checking; what is still on its way is waited for");
+    let clock: ClockConfig = stack.file().clock.parse()?;
+    let outcomes = settled(&mut databases, &clock.clock(), arguments.settle).await?;
+    let traces = rides::look(&mut databases.trip, &stack.tally(), TRACES_PATIENCE).await?;
+    let report = Report::new(Parts {
+        city: stack.file().city,
+        from: arguments.up.from.clone().unwrap_or_else(|| FROM.to_owned()),
+        window: arguments.window.clone(),
+        speed,
+        seed: arguments.seed,
+        took_s: begun.elapsed().as_secs_f64(),
+        funnel: funnel::count(&mut databases).await?,
+        traces,
+        outcomes: outcomes.clone(),
+        restarts: restarts(stack),
+        simulator: std::fs::read(seen.path()).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default(),
+    });
+    present(&report, &outcomes);
+    if let Some(file) = &arguments.report {
+        report.write(file)?;
+        say::step(format_args!("report in {}", file.display()));
+    }
+    Ok(if report.verify.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn present(report: &Report, outcomes: &[Outcome]) {
+    verify::print(outcomes);
+    println!("{}", tables::funnel(report));
+    println!("{}", tables::money(report));
+    for ride in &report.traces.broken {
+        say::warn(ride);
+    }
+}
+
+fn restarts(stack: &Stack) -> BTreeMap<String, u32> {
+    stack.restarts().into_iter().filter(|(_, restarts)| *restarts > 0).collect()
+}
+
+/// Runs the simulator to its end, or ends it early.
+async fn simulate(
+    arguments: &EveningArguments,
+    stack: &Stack,
+    report: &Path,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut simulator = simulator(arguments, stack, report)?.spawn().context("start the simulator")?;
+    let relayed = relay(&mut simulator);
+    let ended = tokio::select! {
+        status = async {
+            relayed.await;
+            simulator.wait().await
+        } => status.context("wait for the simulator")?,
+        () = stop.cancelled() => {
+            child::terminate(&mut simulator).await;
+            bail!("stopped before the evening was over");
+        }
+    };
+    if !ended.success() {
+        bail!("the simulator failed ({ended})");
+    }
+    Ok(())
+}
+
+fn simulator(arguments: &EveningArguments, stack: &Stack, report: &Path) -> anyhow::Result<Command> {
+    let file = stack.file();
+    let mut command = Command::new(services::binary(&services::binaries()?, services::SIMULATOR)?);
+    command.args(["--gateway", &file.gateway, "--sign-in", &file.sign_in, "--city", &file.city]);
+    command.args(["--clock", &file.clock, "--for", &arguments.window]);
+    command.args(["--from", arguments.up.from.as_deref().unwrap_or(FROM)]);
+    command.args(["--seed", &arguments.seed.to_string(), "--demand-scale", &arguments.demand_scale.to_string()]);
+    command.arg("--report").arg(report);
+    if let Some(drivers) = arguments.drivers {
+        command.args(["--drivers", &drivers.to_string()]);
+    }
+    if let Some(data) = &arguments.up.data {
+        command.arg("--data").arg(data);
+    }
+    // In a group of its own, like the services: Ctrl-C is the launcher's to pass on.
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
+    command.env("HEXCAB_EXIT_WITH_PARENT", std::process::id().to_string());
+    Ok(command)
+}
+
+/// Passes the simulator's lines on, but for its report, which is in a file too.
+fn relay(simulator: &mut Child) -> impl Future<Output = ()> + use<> {
+    let lines = simulator.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+    async move {
+        let Some(mut lines) = lines else { return };
+        while let Ok(Some(line)) = lines.next_line().await {
+            if !line.starts_with('{') {
+                say::step(line);
+            }
+        }
+    }
+}
+
+async fn print_ready_lines(stack: &Stack) {
+    match tables::ready_lines(&stack.file()).await {
+        Ok(lines) => println!("{lines}"),
+        Err(error) => say::warn(format_args!("{error:#}")),
+    }
+}

@@ -1,0 +1,84 @@
+//! `hexcab ride`: one ride with one rider and one driver, through the public API, each step as it happens.
+//!
+//! - [`apps`] the rider's and the driver's app; [`story`] the ride, step by step
+//!
+//! Without a running city it starts one for the ride. Does not: simulate; the driver is wherever the story wants him.
+
+mod apps;
+mod story;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use hexcab_chassis::{Clock, ClockConfig};
+use hexcab_pg::embedded::Durability;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::RideArguments,
+    say,
+    stack::{
+        Options, Stack,
+        folder::CityFile,
+        services::WantedPorts,
+    },
+};
+
+/// Where the ride takes place.
+struct Place {
+    gateway: String,
+    sign_in: String,
+    control: Option<String>,
+    city: String,
+    clock: Clock,
+}
+
+/// Takes the ride.
+///
+/// # Errors
+/// When a step is refused or nothing happens for too long.
+pub async fn run(arguments: RideArguments, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    if let (Some(gateway), Some(sign_in)) = (&arguments.gateway, &arguments.sign_in) {
+        let (gateway, sign_in) = (gateway.clone(), sign_in.clone());
+        let place = Place { gateway, sign_in, control: None, city: "sf".into(), clock: Clock::system() };
+        story::tell(&place, &stop).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match CityFile::find(arguments.city.dir.as_deref()) {
+        Ok((_, city)) => story::tell(&place(&city)?, &stop).await?,
+        Err(error) if arguments.city.dir.is_some() => return Err(error),
+        Err(_) => in_an_own_city(&arguments, &stop).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn place(city: &CityFile) -> anyhow::Result<Place> {
+    let clock: ClockConfig = city.clock.parse().context("read the city's clock")?;
+    Ok(Place {
+        gateway: city.gateway.clone(),
+        sign_in: city.sign_in.clone(),
+        control: Some(city.control.clone()),
+        city: city.city.clone(),
+        clock: clock.clock(),
+    })
+}
+
+async fn in_an_own_city(arguments: &RideArguments, stop: &CancellationToken) -> anyhow::Result<()> {
+    say::step("no city is running; starting one for this ride");
+    let options = Options {
+        dir: None,
+        ports: WantedPorts::default(),
+        otlp: arguments.otlp.clone().filter(|url| !url.is_empty()),
+        clock: ClockConfig::default(),
+        city: "sf".to_owned(),
+        data: None,
+        durability: Durability::Durable,
+    };
+    let stack = Stack::start(options, stop).await?;
+    let told = match place(&stack.file()) {
+        Ok(place) => story::tell(&place, stop).await,
+        Err(error) => Err(error),
+    };
+    stack.stop().await;
+    told
+}
