@@ -133,23 +133,27 @@ impl Driver {
 
     /// Goes offline and waits until location knows.
     pub async fn leave(self, city: &City) {
-        self.say("offline");
-        let city_api = city.api.clone();
-        let place = *self.state.place.lock();
-        let token = city_api.sign_in("rider").await.0;
-        eventually("the driver is gone from the map", || async {
-            let near = city_api
-                .get(
-                    &token,
-                    &format!("/v1/nearby?city=sf&lat={}&lon={}", place.lat, place.lon),
-                )
-                .await;
-            near.body["drivers"]
-                .as_array()
-                .is_some_and(Vec::is_empty)
-                .then_some(())
-        })
-        .await;
+        Self::leave_all(vec![self], city).await;
+    }
+
+    /// Everybody who is online goes offline; waits until nobody is near where they stood.
+    pub async fn leave_all(drivers: Vec<Self>, city: &City) {
+        let token = city.api.sign_in("rider").await.0;
+        for driver in &drivers {
+            driver.say("offline");
+        }
+        for driver in &drivers {
+            let place = *driver.state.place.lock();
+            let path = format!("/v1/nearby?city=sf&lat={}&lon={}", place.lat, place.lon);
+            eventually("the drivers are gone from the map", || async {
+                let near = city.api.get(&token, &path).await;
+                near.body["drivers"]
+                    .as_array()
+                    .is_some_and(Vec::is_empty)
+                    .then_some(())
+            })
+            .await;
+        }
     }
 }
 

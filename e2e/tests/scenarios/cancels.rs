@@ -87,8 +87,7 @@ pub async fn by_the_driver_bring_another_driver(city: Arc<City>) {
     assert!(!driver.was_offered(&trip, 1), "he gave it back");
     second.drive(&trip, &code(&seen), PICKUP, DROPOFF).await;
     rider.until(&trip, "COMPLETED").await;
-    driver.leave(&city).await;
-    second.leave(&city).await;
+    Driver::leave_all(vec![driver, second], &city).await;
 }
 
 pub async fn late_ones_cost_a_fee(city: Arc<City>) {

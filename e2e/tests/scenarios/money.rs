@@ -22,7 +22,7 @@ pub async fn declined_releases_the_driver(city: Arc<City>) {
     let trip = rider.request(PICKUP, DROPOFF).await;
     let ended = rider.until(&trip, "CANCELLED").await;
     assert_eq!(
-        ended["cancellation"]["reason"], "payment_declined",
+        ended["cancellation"]["reason"], "PAYMENT_DECLINED",
         "{ended}"
     );
     until_money(&city, &trip, IntentState::Declined).await;

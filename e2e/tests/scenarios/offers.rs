@@ -27,8 +27,7 @@ pub async fn that_are_declined_go_to_another_driver(city: Arc<City>) {
     assert_eq!(seen["driver"], second.id.as_str());
     second.drive(&trip, &code(&seen), PICKUP, DROPOFF).await;
     rider.until(&trip, "COMPLETED").await;
-    driver.leave(&city).await;
-    second.leave(&city).await;
+    Driver::leave_all(vec![driver, second], &city).await;
 }
 
 pub async fn that_are_ignored_expire_and_go_on(city: Arc<City>) {
@@ -48,8 +47,7 @@ pub async fn that_are_ignored_expire_and_go_on(city: Arc<City>) {
     second.accept(&trip, &next).await.ok();
     assert!(!driver.was_offered(&trip, 1), "he let it pass");
     rider.cancel(&trip).await.ok();
-    driver.leave(&city).await;
-    second.leave(&city).await;
+    Driver::leave_all(vec![driver, second], &city).await;
 }
 
 pub async fn that_nobody_can_take_end_in_expiry(city: Arc<City>) {
@@ -81,11 +79,10 @@ pub async fn are_for_one_driver_only(city: Arc<City>) {
     driver
         .act(&trip, "accept", json!({"epoch": 7}))
         .await
-        .refused(409, "OFFER_SUPERSEDED");
+        .refused(409, "NO_OPEN_OFFER");
     driver.accept(&trip, &offer).await.ok();
     let seen = rider.until(&trip, "EN_ROUTE").await;
     assert_eq!(seen["driver"], driver.id.as_str());
     rider.cancel(&trip).await.ok();
-    driver.leave(&city).await;
-    other.leave(&city).await;
+    Driver::leave_all(vec![driver, other], &city).await;
 }

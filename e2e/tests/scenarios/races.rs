@@ -26,9 +26,7 @@ pub async fn accept_and_cancel_at_the_same_moment(city: Arc<City>) {
     }
     println!("accept came first {driver_won} times, cancel {rider_won} times");
     assert_eq!(driver_won + rider_won, RACES);
-    for driver in drivers {
-        driver.leave(&city).await;
-    }
+    Driver::leave_all(drivers, &city).await;
 }
 
 /// True when the acceptance came first.
@@ -55,7 +53,7 @@ async fn race(city: &City, drivers: &[Driver], operator: &str) -> bool {
         (1..=versions.len() as i64).collect::<Vec<_>>(),
         "{history}"
     );
-    let was_accepted = events.iter().any(|event| event["event"] == "OfferAccepted");
+    let was_accepted = events.iter().any(|event| event["kind"] == "OfferAccepted");
     match accepted.status {
         200 => assert!(was_accepted, "{history}"),
         _ => {

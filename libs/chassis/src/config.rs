@@ -42,7 +42,11 @@ where
     if flags.get_flag("print-config") {
         use std::io::Write as _;
         // A reader that has seen enough, such as head, is no error.
-        let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&config)?);
+        let _ = writeln!(
+            std::io::stdout(),
+            "{}",
+            serde_json::to_string_pretty(&config)?
+        );
         return Ok(None);
     }
     if flags.get_flag("healthcheck") {
@@ -126,7 +130,9 @@ where
     read_secret_files(&mut given, &known, "")?;
     refuse_unknown(&given, &known, "")?;
     // Keys that nobody gave come from `#[serde(default)]`, not from a printed default: printing masks secrets.
-    Figment::from(Serialized::defaults(given)).extract().map_err(|error| anyhow!("configuration: {error}"))
+    Figment::from(Serialized::defaults(given))
+        .extract()
+        .map_err(|error| anyhow!("configuration: {error}"))
 }
 
 /// A value as TOML would read it, or text.
@@ -238,7 +244,10 @@ fn healthcheck(config: &Value) -> anyhow::Result<()> {
 }
 
 /// Ends this process when its launcher has died, so that nothing is left behind even by kill -9.
-fn exit_with_parent() -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the variable that says who the launcher is cannot be read.
+pub fn exit_with_parent() -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "configuration is read here")]
     let Ok(parent) = std::env::var(EXIT_WITH_PARENT) else {
         return Ok(());
@@ -289,7 +298,10 @@ mod tests {
 
     #[test]
     fn a_default_secret_is_not_its_mask() {
-        assert_eq!(read::<Config>(None, &[], &[]).unwrap().password.expose(), "changeme");
+        assert_eq!(
+            read::<Config>(None, &[], &[]).unwrap().password.expose(),
+            "changeme"
+        );
     }
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

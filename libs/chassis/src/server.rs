@@ -80,7 +80,10 @@ impl GrpcServer {
     }
 
     /// Adds a gRPC service, with its own health status.
-    #[expect(clippy::should_implement_trait, reason = "adds a service, as tonic's builder does; nobody sums servers")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "adds a service, as tonic's builder does; nobody sums servers"
+    )]
     pub fn add<S>(mut self, service: S) -> Self
     where
         S: Service<
@@ -118,6 +121,8 @@ impl GrpcServer {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(self.descriptors)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // So that grpcurl can print ErrorInfo.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         self.routes.add_service(health);
         self.routes

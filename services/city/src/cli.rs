@@ -10,7 +10,12 @@ use crate::stack::services::WantedPorts;
 
 /// A ride dispatch platform: start a whole city on this machine, send it an evening, prove that it went right.
 #[derive(Debug, Parser)]
-#[command(name = "hexcab", version, propagate_version = true, max_term_width = 110)]
+#[command(
+    name = "hexcab",
+    version,
+    propagate_version = true,
+    max_term_width = 110
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -34,6 +39,8 @@ pub enum Command {
     Token(TokenArguments),
     /// Look at events and dead letters; send the outbox again to a broker that lost its data
     Events(EventsArguments),
+    /// A private Postgres and nothing else; prints its URL
+    Postgres(PostgresArguments),
     /// What this machine lacks for a city, and how to get it
     Doctor(DoctorArguments),
 }
@@ -42,7 +49,7 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct RunningCity {
     /// Its folder, with city.json [default: the city that was started last by this user]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub dir: Option<PathBuf>,
 }
 
@@ -226,6 +233,17 @@ pub enum DlqCommand {
         /// As listed; all of them when none is named
         letters: Vec<String>,
     },
+}
+
+/// A Postgres of one's own.
+#[derive(Debug, Args)]
+pub struct PostgresArguments {
+    /// Its folder: made when missing, reused when there
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Do not wait for the disk at commits
+    #[arg(long)]
+    pub fast: bool,
 }
 
 /// What is looked for.

@@ -3,6 +3,7 @@
 pub mod city;
 pub mod doctor;
 pub mod events;
+pub mod postgres;
 pub mod ride;
 pub mod status;
 pub mod token;
@@ -33,6 +34,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(arguments) => status::run(arguments).await,
         Command::Token(arguments) => token::run(arguments).await,
         Command::Events(arguments) => events::run(arguments, stop).await,
+        Command::Postgres(arguments) => postgres::run(arguments, stop).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
     }
 }

@@ -133,9 +133,17 @@ pub async fn count(databases: &mut Databases) -> anyhow::Result<Funnel> {
         match_seconds: match_seconds(trip).await.context("measure matching")?,
         pickup_seconds: pickup_seconds(trip).await.context("measure pickups")?,
         offers,
-        offers_per_trip: if counts.requests == 0 { 0.0 } else { offers.made as f64 / counts.requests as f64 },
-        surge: surge(trip, &mut databases.pricing).await.context("read surge")?,
-        money: money(&mut databases.payment).await.context("read the ledger")?,
+        offers_per_trip: if counts.requests == 0 {
+            0.0
+        } else {
+            offers.made as f64 / counts.requests as f64
+        },
+        surge: surge(trip, &mut databases.pricing)
+            .await
+            .context("read surge")?,
+        money: money(&mut databases.payment)
+            .await
+            .context("read the ledger")?,
     })
 }
 
@@ -171,7 +179,8 @@ async fn offers(trip: &mut PgConnection) -> Result<Offers, sqlx::Error> {
 }
 
 async fn cancelled_by(trip: &mut PgConnection) -> Result<BTreeMap<String, i64>, sqlx::Error> {
-    let sql = "SELECT lower(cancelled_by), count(*) FROM trips WHERE state = 'CANCELLED' GROUP BY 1";
+    let sql =
+        "SELECT lower(cancelled_by), count(*) FROM trips WHERE state = 'CANCELLED' GROUP BY 1";
     let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(trip).await?;
     Ok(rows.into_iter().collect())
 }
@@ -197,7 +206,9 @@ async fn pickup_seconds(trip: &mut PgConnection) -> Result<Quantiles, sqlx::Erro
 }
 
 async fn surge(trip: &mut PgConnection, pricing: &mut PgConnection) -> Result<Surge, sqlx::Error> {
-    let quotes: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT quote FROM trips").fetch_all(trip).await?;
+    let quotes: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT quote FROM trips")
+        .fetch_all(trip)
+        .await?;
     let sql = "SELECT min(surge_bp), max(surge_bp) FROM quotes WHERE quote_id = ANY ($1)";
     let (min_bp, max_bp) = sqlx::query_as(sql).bind(&quotes).fetch_one(pricing).await?;
     Ok(Surge { min_bp, max_bp })
@@ -211,7 +222,9 @@ async fn money(payment: &mut PgConnection) -> Result<Money, sqlx::Error> {
     )
     .fetch_optional(&mut *payment)
     .await?;
-    let Some((currency, held_minor, captured_minor, on_hold_minor)) = intents else { return Ok(Money::default()) };
+    let Some((currency, held_minor, captured_minor, on_hold_minor)) = intents else {
+        return Ok(Money::default());
+    };
     let (drivers_owed_minor, revenue_minor, tax_minor, ledger_sum_minor) = sqlx::query_as(
         "SELECT coalesce(sum(amount_minor) FILTER (WHERE account LIKE 'drivers/%'), 0)::bigint,
                 coalesce(sum(amount_minor) FILTER (WHERE account = 'platform:revenue'), 0)::bigint,

@@ -213,7 +213,16 @@ mod tests {
     #[test]
     fn the_fields_that_issue_3_names_are_there() {
         let report = report();
-        for field in ["requests", "offered", "completed", "cancelled", "expired", "in_progress", "captured_minor", "ledger_sum_minor"] {
+        for field in [
+            "requests",
+            "offered",
+            "completed",
+            "cancelled",
+            "expired",
+            "in_progress",
+            "captured_minor",
+            "ledger_sum_minor",
+        ] {
             assert!(report[field].is_number(), "{field}");
         }
         for (object, fields) in [
@@ -223,7 +232,10 @@ mod tests {
             ("verify", ["checks", "violations"]),
         ] {
             for field in fields {
-                assert!(report[object].as_object().unwrap().contains_key(field), "{object}.{field}");
+                assert!(
+                    report[object].as_object().unwrap().contains_key(field),
+                    "{object}.{field}"
+                );
             }
         }
     }
@@ -233,11 +245,19 @@ mod tests {
         let document = include_str!("../../../docs/report.md");
         let report = report();
         let mut fields: Vec<&String> = report.as_object().unwrap().keys().collect();
-        for value in report.as_object().unwrap().values().filter_map(Value::as_object) {
+        for value in report
+            .as_object()
+            .unwrap()
+            .values()
+            .filter_map(Value::as_object)
+        {
             fields.extend(value.keys());
         }
         for field in fields {
-            assert!(document.contains(&format!("`{field}`")), "docs/report.md lacks {field}");
+            assert!(
+                document.contains(&format!("`{field}`")),
+                "docs/report.md lacks {field}"
+            );
         }
     }
 }

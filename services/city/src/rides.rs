@@ -44,7 +44,11 @@ struct Ride {
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn look(trip: &mut PgConnection, tally: &Mutex<Tally>, patience: Duration) -> anyhow::Result<Traces> {
+pub async fn look(
+    trip: &mut PgConnection,
+    tally: &Mutex<Tally>,
+    patience: Duration,
+) -> anyhow::Result<Traces> {
     let rows: Vec<(Uuid, Option<String>, bool)> = sqlx::query_as(
         "SELECT id, traceparent, EXISTS (SELECT FROM trip_events e WHERE e.trip = t.id AND kind = 'OfferMade')
          FROM trips t ORDER BY created_at",
@@ -52,8 +56,14 @@ pub async fn look(trip: &mut PgConnection, tally: &Mutex<Tally>, patience: Durat
     .fetch_all(trip)
     .await
     .context("read the traces of trips")?;
-    let rides: Vec<Ride> =
-        rows.into_iter().map(|(trip, traceparent, offered)| Ride { trip, traceparent, offered }).collect();
+    let rides: Vec<Ride> = rows
+        .into_iter()
+        .map(|(trip, traceparent, offered)| Ride {
+            trip,
+            traceparent,
+            offered,
+        })
+        .collect();
     let deadline = Instant::now() + patience;
     loop {
         let traces = compare(&rides, &tally.lock());
@@ -67,7 +77,9 @@ pub async fn look(trip: &mut PgConnection, tally: &Mutex<Tally>, patience: Durat
 fn compare(rides: &[Ride], tally: &Tally) -> Traces {
     let broken: Vec<String> = rides
         .iter()
-        .filter_map(|ride| complaint(ride, tally).map(|complaint| format!("{}: {complaint}", ride.trip)))
+        .filter_map(|ride| {
+            complaint(ride, tally).map(|complaint| format!("{}: {complaint}", ride.trip))
+        })
         .collect();
     Traces {
         rides: rides.len(),
@@ -77,21 +89,37 @@ fn compare(rides: &[Ride], tally: &Tally) -> Traces {
 }
 
 fn complaint(ride: &Ride, tally: &Tally) -> Option<String> {
-    let Some(id) = ride.traceparent.as_deref().and_then(hexcab_telemetry::trace_id) else {
+    let Some(id) = ride
+        .traceparent
+        .as_deref()
+        .and_then(hexcab_telemetry::trace_id)
+    else {
         return Some("has no trace".to_owned());
     };
-    let Some(trace) = tally.trace(id) else { return Some(format!("no span of trace {id} was seen")) };
-    let others: Vec<&String> = trace.trips.iter().filter(|trip| !trip.ends_with(&ride.trip.to_string())).collect();
+    let Some(trace) = tally.trace(id) else {
+        return Some(format!("no span of trace {id} was seen"));
+    };
+    let others: Vec<&String> = trace
+        .trips
+        .iter()
+        .filter(|trip| !trip.ends_with(&ride.trip.to_string()))
+        .collect();
     if !others.is_empty() {
         return Some(format!("shares trace {id} with {others:?}"));
     }
     if !trace.connected {
         let missing = trace.missing_parents.len();
-        return Some(format!("trace {id} has {} roots and {missing} unknown parents in {} spans", trace.roots, trace.spans));
+        return Some(format!(
+            "trace {id} has {} roots and {missing} unknown parents in {} spans",
+            trace.roots, trace.spans
+        ));
     }
     let seen: BTreeSet<&str> = trace.services.iter().map(String::as_str).collect();
     let wanted = ALWAYS.iter().chain(OFFERED.iter().filter(|_| ride.offered));
-    let missing: Vec<&str> = wanted.copied().filter(|service| !seen.contains(service)).collect();
+    let missing: Vec<&str> = wanted
+        .copied()
+        .filter(|service| !seen.contains(service))
+        .collect();
     (!missing.is_empty()).then(|| format!("trace {id} lacks {}", missing.join(", ")))
 }
 
@@ -102,14 +130,25 @@ mod tests {
 
     fn ride() -> Ride {
         let traceparent = Some(format!("00-{:032x}-{:016x}-01", 7, 1));
-        Ride { trip: Uuid::from_u128(9), traceparent, offered: false }
+        Ride {
+            trip: Uuid::from_u128(9),
+            traceparent,
+            offered: false,
+        }
     }
 
     fn tally(services: &[&str], trip: &str) -> Tally {
         let mut tally = Tally::default();
         for (at, service) in (1..).zip(services) {
             let parent = (at > 1).then(|| at - 1);
-            tally.record(&Seen { trace: 7, span: at, parent, service, trip: Some(trip), quote: false });
+            tally.record(&Seen {
+                trace: 7,
+                span: at,
+                parent,
+                service,
+                trip: Some(trip),
+                quote: false,
+            });
         }
         tally
     }
@@ -117,27 +156,60 @@ mod tests {
     #[test]
     fn a_ride_is_connected_when_every_service_is_in_its_one_trace() {
         let trip = Uuid::from_u128(9).to_string();
-        let all = ["gateway", "pricing", "trip", "payment", "dispatch", "location"];
+        let all = [
+            "gateway", "pricing", "trip", "payment", "dispatch", "location",
+        ];
         assert_eq!(complaint(&ride(), &tally(&all, &trip)), None);
-        assert_eq!(complaint(&ride(), &tally(&all[..4], &trip)), None, "nobody was asked to drive");
-        let lacking = complaint(&Ride { offered: true, ..ride() }, &tally(&all[..5], &trip)).unwrap();
+        assert_eq!(
+            complaint(&ride(), &tally(&all[..4], &trip)),
+            None,
+            "nobody was asked to drive"
+        );
+        let lacking = complaint(
+            &Ride {
+                offered: true,
+                ..ride()
+            },
+            &tally(&all[..5], &trip),
+        )
+        .unwrap();
         assert!(lacking.contains("lacks location"), "{lacking}");
     }
 
     #[test]
     fn what_is_wrong_with_a_trace_is_said() {
-        let (trip, other) = (Uuid::from_u128(9).to_string(), Uuid::from_u128(8).to_string());
+        let (trip, other) = (
+            Uuid::from_u128(9).to_string(),
+            Uuid::from_u128(8).to_string(),
+        );
         let all = ["gateway", "pricing", "trip", "payment"];
-        let none = complaint(&Ride { traceparent: None, ..ride() }, &tally(&all, &trip)).unwrap();
+        let none = complaint(
+            &Ride {
+                traceparent: None,
+                ..ride()
+            },
+            &tally(&all, &trip),
+        )
+        .unwrap();
         assert!(none.contains("no trace"), "{none}");
         let unseen = complaint(&ride(), &Tally::default()).unwrap();
         assert!(unseen.contains("no span"), "{unseen}");
         let shared = complaint(&ride(), &tally(&all, &other)).unwrap();
         assert!(shared.contains("shares"), "{shared}");
         let mut torn = tally(&all, &trip);
-        torn.record(&Seen { trace: 7, span: 99, parent: None, service: "trip", trip: None, quote: false });
+        torn.record(&Seen {
+            trace: 7,
+            span: 99,
+            parent: None,
+            service: "trip",
+            trip: None,
+            quote: false,
+        });
         assert!(complaint(&ride(), &torn).unwrap().contains("2 roots"));
         let counted = compare(&[ride(), ride()], &torn);
-        assert_eq!((counted.rides, counted.connected, counted.broken.len()), (2, 0, 2));
+        assert_eq!(
+            (counted.rides, counted.connected, counted.broken.len()),
+            (2, 0, 2)
+        );
     }
 }

@@ -101,7 +101,12 @@ impl Stack {
             services::binary(&binaries, service.binary())?;
         }
         let ports = PortPlan::find(options.ports)?;
-        let database = Database::start(folder.path().join("postgres"), ports.postgres, options.durability).await?;
+        let database = Database::start(
+            folder.path().join("postgres"),
+            ports.postgres,
+            options.durability,
+        )
+        .await?;
         say::step(format_args!("postgres on 127.0.0.1:{}", ports.postgres));
         let stack = match assemble(&options, folder, &binaries, ports, database).await {
             Ok(stack) => stack,
@@ -140,7 +145,11 @@ impl Stack {
 
     /// How often each service was started again.
     pub fn restarts(&self) -> BTreeMap<String, u32> {
-        self.0.children.iter().map(|(service, (child, _))| (service.name().to_owned(), child.life().restarts)).collect()
+        self.0
+            .children
+            .iter()
+            .map(|(service, (child, _))| (service.name().to_owned(), child.life().restarts))
+            .collect()
     }
 
     /// Stops everything, the door first and Postgres last.
@@ -156,7 +165,10 @@ impl Stack {
         self.0.database.stop().await;
         self.0.folder.withdraw();
         if !self.0.folder.is_temporary() {
-            say::step(format_args!("its data and logs are in {}", self.dir().display()));
+            say::step(format_args!(
+                "its data and logs are in {}",
+                self.dir().display()
+            ));
         }
     }
 }
@@ -175,7 +187,12 @@ async fn assemble(
             endpoints.stop(Duration::from_secs(2)).await;
             Err((database, error))
         }
-        Ok(Prepared { broker, receiver, children, file }) => {
+        Ok(Prepared {
+            broker,
+            receiver,
+            children,
+            file,
+        }) => {
             let running = Arc::new(Running {
                 folder,
                 file: Mutex::new(file),
@@ -209,7 +226,10 @@ async fn prepare(
     endpoints: &Tasks,
 ) -> anyhow::Result<Prepared> {
     let broker = Broker::start()?;
-    say::step(format_args!("kafka (embedded, not durable) on {}", broker.bootstrap()));
+    say::step(format_args!(
+        "kafka (embedded, not durable) on {}",
+        broker.bootstrap()
+    ));
     let receiver = Receiver::start(ports.otlp, options.otlp.as_deref(), endpoints).await?;
     let user_keys = folder.keys("user")?;
     let issuer = Issuer::new(&std::fs::read_to_string(&user_keys.private)?)?;
@@ -231,14 +251,28 @@ async fn prepare(
     };
     let mut children = BTreeMap::new();
     for service in Service::ALL {
-        children.insert(service, (Arc::new(Child::new(wiring.spec(service)?)), wiring.probe(service)));
+        children.insert(
+            service,
+            (
+                Arc::new(Child::new(wiring.spec(service)?)),
+                wiring.probe(service),
+            ),
+        );
     }
-    Ok(Prepared { file: city_file(&wiring), broker, receiver, children })
+    Ok(Prepared {
+        file: city_file(&wiring),
+        broker,
+        receiver,
+        children,
+    })
 }
 
 fn city_file(wiring: &Wiring<'_>) -> CityFile {
     let ports = &wiring.ports;
-    let entry = |service| ServiceEntry { grpc: ports.url(service), pid: None };
+    let entry = |service| ServiceEntry {
+        grpc: ports.url(service),
+        pid: None,
+    };
     CityFile {
         gateway: url(ports.http),
         gateway_grpc: ports.url(Service::Gateway),
@@ -250,7 +284,9 @@ fn city_file(wiring: &Wiring<'_>) -> CityFile {
         clock: wiring.clock.clone(),
         city: wiring.city.clone(),
         pid: std::process::id(),
-        services: Service::ALL.map(|service| (service.name().to_owned(), entry(service))).into(),
+        services: Service::ALL
+            .map(|service| (service.name().to_owned(), entry(service)))
+            .into(),
         service_token_file: wiring.service_token.clone(),
     }
 }
@@ -281,9 +317,19 @@ impl Running {
         let file = self.file.lock().clone();
         control::serve(&file.control, self.clone(), &self.endpoints).await?;
         self.folder.publish(&file)?;
-        say::step(format_args!("{} services are healthy ({:.1} s)", Service::ALL.len(), begun.elapsed().as_secs_f64()));
-        say::step(format_args!("gateway {}   gRPC {}   sign-in {}", file.gateway, file.gateway_grpc, file.sign_in));
-        say::step(format_args!("folder {}   logs in logs/", self.folder.path().display()));
+        say::step(format_args!(
+            "{} services are healthy ({:.1} s)",
+            Service::ALL.len(),
+            begun.elapsed().as_secs_f64()
+        ));
+        say::step(format_args!(
+            "gateway {}   gRPC {}   sign-in {}",
+            file.gateway, file.gateway_grpc, file.sign_in
+        ));
+        say::step(format_args!(
+            "folder {}   logs in logs/",
+            self.folder.path().display()
+        ));
         Ok(())
     }
 
@@ -295,16 +341,32 @@ impl Running {
         join_all(waits).await.into_iter().collect()
     }
 
-    async fn until_one_healthy(&self, service: Service, child: &Child, probe: &Probe) -> anyhow::Result<()> {
+    async fn until_one_healthy(
+        &self,
+        service: Service,
+        child: &Child,
+        probe: &Probe,
+    ) -> anyhow::Result<()> {
         let begun = Instant::now();
         let deaths_before = child.life().restarts;
         loop {
-            let Some(complaint) = health::complaint(probe).await else { return Ok(()) };
+            let Some(complaint) = health::complaint(probe).await else {
+                return Ok(());
+            };
             let deaths = child.life().restarts - deaths_before;
             if deaths >= DEATHS_MAX || begun.elapsed() > READY_TIMEOUT {
                 let log = self.folder.log(service.name());
-                let what = if deaths >= DEATHS_MAX { format!("died {deaths} times") } else { complaint };
-                bail!("{} is not healthy: {what}; the end of {}:\n{}", service.name(), log.display(), tail(&log));
+                let what = if deaths >= DEATHS_MAX {
+                    format!("died {deaths} times")
+                } else {
+                    complaint
+                };
+                bail!(
+                    "{} is not healthy: {what}; the end of {}:\n{}",
+                    service.name(),
+                    log.display(),
+                    tail(&log)
+                );
             }
             tokio::time::sleep(READY_POLL).await;
         }
@@ -316,11 +378,17 @@ impl Running {
         let address = broker.bootstrap().to_owned();
         let before = self.broker.lock().replace(broker);
         drop(before);
-        let moved: Vec<Service> = Service::ALL.into_iter().filter(|service| *service != Service::Sandbox).collect();
-        let restarts = moved.iter().filter_map(|service| self.children.get(service)).map(|(child, _)| {
-            child.set(BROKERS_VARIABLE, &address);
-            child.restart()
-        });
+        let moved: Vec<Service> = Service::ALL
+            .into_iter()
+            .filter(|service| *service != Service::Sandbox)
+            .collect();
+        let restarts = moved
+            .iter()
+            .filter_map(|service| self.children.get(service))
+            .map(|(child, _)| {
+                child.set(BROKERS_VARIABLE, &address);
+                child.restart()
+            });
         join_all(restarts).await;
         let file = {
             let mut file = self.file.lock();
@@ -333,7 +401,10 @@ impl Running {
     }
 
     fn child(&self, name: &str) -> Option<(Service, &Arc<Child>)> {
-        self.children.iter().find(|(service, _)| service.name() == name).map(|(service, (child, _))| (*service, child))
+        self.children
+            .iter()
+            .find(|(service, _)| service.name() == name)
+            .map(|(service, (child, _))| (*service, child))
     }
 }
 

@@ -127,7 +127,11 @@ impl Tally {
 
     /// All traces in numbers.
     pub fn summary(&self) -> Summary {
-        let rides: Vec<(&u128, &Trace)> = self.traces.iter().filter(|(_, trace)| trace.is_ride()).collect();
+        let rides: Vec<(&u128, &Trace)> = self
+            .traces
+            .iter()
+            .filter(|(_, trace)| trace.is_ride())
+            .collect();
         let mut services = BTreeMap::new();
         for service in rides.iter().flat_map(|(_, trace)| &trace.services) {
             *services.entry(service.to_string()).or_default() += 1;
@@ -135,13 +139,19 @@ impl Tally {
         let broken = rides.iter().filter(|(_, trace)| !trace.is_connected());
         Summary {
             rides: rides.len(),
-            connected: rides.iter().filter(|(_, trace)| trace.is_connected()).count(),
+            connected: rides
+                .iter()
+                .filter(|(_, trace)| trace.is_connected())
+                .count(),
             quotes: self.traces.values().filter(|trace| trace.quote).count(),
             traces: self.traces.len(),
             spans: self.spans,
             forgotten: self.forgotten,
             services,
-            broken: broken.take(BROKEN_SHOWN).map(|(id, trace)| trace.view(**id)).collect(),
+            broken: broken
+                .take(BROKEN_SHOWN)
+                .map(|(id, trace)| trace.view(**id))
+                .collect(),
         }
     }
 
@@ -149,7 +159,9 @@ impl Tally {
     fn make_room(&mut self) {
         while self.spans > self.max_spans.unwrap_or(MAX_SPANS) {
             let Some(oldest) = self.others.pop_front() else {
-                let Some(ride) = self.rides.pop_front() else { return };
+                let Some(ride) = self.rides.pop_front() else {
+                    return;
+                };
                 self.forget(ride);
                 continue;
             };
@@ -185,7 +197,11 @@ impl Trace {
             trips: text(&self.trips),
             spans: self.spans.len(),
             roots: self.roots,
-            missing_parents: self.missing.iter().map(|span| format!("{span:016x}")).collect(),
+            missing_parents: self
+                .missing
+                .iter()
+                .map(|span| format!("{span:016x}"))
+                .collect(),
             services: text(&self.services),
             connected: self.is_connected(),
         }
@@ -203,7 +219,14 @@ mod tests {
     use super::*;
 
     fn span(span: u64, parent: Option<u64>) -> Seen<'static> {
-        Seen { trace: 1, span, parent, service: "trip", trip: Some("t"), quote: false }
+        Seen {
+            trace: 1,
+            span,
+            parent,
+            service: "trip",
+            trip: Some("t"),
+            quote: false,
+        }
     }
 
     #[test]
@@ -212,11 +235,23 @@ mod tests {
         let table: &[Case] = &[
             ("a root alone", &[(1, None)], true),
             ("a chain", &[(1, None), (2, Some(1)), (3, Some(2))], true),
-            ("children before their parents", &[(3, Some(2)), (2, Some(1)), (1, None)], true),
-            ("the same span twice", &[(1, None), (1, None), (2, Some(1)), (2, Some(1))], true),
+            (
+                "children before their parents",
+                &[(3, Some(2)), (2, Some(1)), (1, None)],
+                true,
+            ),
+            (
+                "the same span twice",
+                &[(1, None), (1, None), (2, Some(1)), (2, Some(1))],
+                true,
+            ),
             ("two roots", &[(1, None), (2, None)], false),
             ("no root", &[(2, Some(1)), (1, Some(2))], false),
-            ("a parent that never came", &[(1, None), (3, Some(2))], false),
+            (
+                "a parent that never came",
+                &[(1, None), (3, Some(2))],
+                false,
+            ),
         ];
         for (what, spans, connected) in table {
             let mut tally = Tally::default();
@@ -224,7 +259,11 @@ mod tests {
                 tally.record(&span(*id, *parent));
             }
             let summary = tally.summary();
-            assert_eq!((summary.rides, summary.connected == 1), (1, *connected), "{what}");
+            assert_eq!(
+                (summary.rides, summary.connected == 1),
+                (1, *connected),
+                "{what}"
+            );
             assert_eq!(summary.broken.is_empty(), *connected, "{what}");
         }
     }
@@ -232,28 +271,48 @@ mod tests {
     #[test]
     fn a_trace_without_a_trip_is_no_ride() {
         let mut tally = Tally::default();
-        tally.record(&Seen { trip: None, quote: true, ..span(1, None) });
+        tally.record(&Seen {
+            trip: None,
+            quote: true,
+            ..span(1, None)
+        });
         let summary = tally.summary();
         assert_eq!((summary.rides, summary.quotes, summary.traces), (0, 1, 1));
     }
 
     #[test]
     fn a_ride_outlives_other_traces_when_room_is_short() {
-        let mut tally = Tally { max_spans: Some(10), ..Tally::default() };
+        let mut tally = Tally {
+            max_spans: Some(10),
+            ..Tally::default()
+        };
         tally.record(&span(1, None));
         for trace in 2..100 {
-            tally.record(&Seen { trace, trip: None, ..span(1, None) });
+            tally.record(&Seen {
+                trace,
+                trip: None,
+                ..span(1, None)
+            });
         }
         let summary = tally.summary();
-        assert_eq!((summary.rides, summary.spans, summary.forgotten), (1, 10, 89));
+        assert_eq!(
+            (summary.rides, summary.spans, summary.forgotten),
+            (1, 10, 89)
+        );
         assert!(tally.trace("1").is_some_and(|trace| trace.connected));
     }
 
     #[test]
     fn rides_make_room_for_rides_when_nothing_else_is_left() {
-        let mut tally = Tally { max_spans: Some(10), ..Tally::default() };
+        let mut tally = Tally {
+            max_spans: Some(10),
+            ..Tally::default()
+        };
         for trace in 1..100 {
-            tally.record(&Seen { trace, ..span(1, None) });
+            tally.record(&Seen {
+                trace,
+                ..span(1, None)
+            });
         }
         assert_eq!(tally.summary().rides, 10);
         assert!(tally.trace("1").is_none() && tally.trace(&format!("{:x}", 99)).is_some());

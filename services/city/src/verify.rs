@@ -61,8 +61,13 @@ impl Databases {
 pub async fn open(url: &str) -> anyhow::Result<PgConnection> {
     let options: PgConnectOptions = url.parse().context("read the URL of a database")?;
     let name = options.get_database().unwrap_or_default().to_owned();
-    let options = options.options([("default_transaction_read_only", "on"), ("statement_timeout", "120s")]);
-    PgConnection::connect_with(&options).await.with_context(|| format!("open database {name}"))
+    let options = options.options([
+        ("default_transaction_read_only", "on"),
+        ("statement_timeout", "120s"),
+    ]);
+    PgConnection::connect_with(&options)
+        .await
+        .with_context(|| format!("open database {name}"))
 }
 
 /// One offender.
@@ -91,10 +96,21 @@ pub struct Outcome {
 
 impl Outcome {
     /// From every offender.
-    pub fn new(name: &'static str, says: &'static str, looked_at: usize, mut findings: Vec<Finding>) -> Self {
+    pub fn new(
+        name: &'static str,
+        says: &'static str,
+        looked_at: usize,
+        mut findings: Vec<Finding>,
+    ) -> Self {
         let violations = findings.len();
         findings.truncate(SHOWN);
-        Self { name, says, looked_at, violations, findings }
+        Self {
+            name,
+            says,
+            looked_at,
+            violations,
+            findings,
+        }
     }
 }
 
@@ -118,19 +134,34 @@ impl SqlCheck {
     /// When the database cannot be asked.
     pub async fn run(&self, database: &mut PgConnection) -> anyhow::Result<Outcome> {
         let asked = async {
-            let looked_at: i64 = sqlx::query_scalar(self.over).fetch_one(&mut *database).await?;
-            let bad = format!("SELECT id, detail, count(*) OVER () AS n FROM ({}) bad ORDER BY id LIMIT {SHOWN}", self.bad);
+            let looked_at: i64 = sqlx::query_scalar(self.over)
+                .fetch_one(&mut *database)
+                .await?;
+            let bad = format!(
+                "SELECT id, detail, count(*) OVER () AS n FROM ({}) bad ORDER BY id LIMIT {SHOWN}",
+                self.bad
+            );
             // Only constants of this module.
-            let rows = sqlx::query(AssertSqlSafe(bad)).fetch_all(&mut *database).await?;
+            let rows = sqlx::query(AssertSqlSafe(bad))
+                .fetch_all(&mut *database)
+                .await?;
             let violations: i64 = rows.first().map_or(Ok(0), |row| row.try_get("n"))?;
             let finding = |row| -> Result<Finding, sqlx::Error> {
                 let row: &sqlx::postgres::PgRow = row;
-                Ok(Finding { id: row.try_get("id")?, detail: row.try_get("detail")? })
+                Ok(Finding {
+                    id: row.try_get("id")?,
+                    detail: row.try_get("detail")?,
+                })
             };
-            let findings = rows.iter().map(finding).collect::<Result<_, sqlx::Error>>()?;
+            let findings = rows
+                .iter()
+                .map(finding)
+                .collect::<Result<_, sqlx::Error>>()?;
             Ok::<_, sqlx::Error>((looked_at, violations, findings))
         };
-        let (looked_at, violations, findings) = asked.await.with_context(|| format!("check {}", self.name))?;
+        let (looked_at, violations, findings) = asked
+            .await
+            .with_context(|| format!("check {}", self.name))?;
         Ok(Outcome {
             name: self.name,
             says: self.says,
@@ -145,7 +176,11 @@ impl SqlCheck {
 ///
 /// # Errors
 /// When a database cannot be asked.
-pub async fn once(databases: &mut Databases, now: Timestamp, slack_s: f64) -> anyhow::Result<Vec<Outcome>> {
+pub async fn once(
+    databases: &mut Databases,
+    now: Timestamp,
+    slack_s: f64,
+) -> anyhow::Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for check in rows::TRIP {
         outcomes.push(check.run(&mut databases.trip).await?);

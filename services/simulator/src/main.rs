@@ -17,6 +17,7 @@ async fn main() -> anyhow::Result<()> {
         log: flags.log.clone(),
         ..TelemetryConfig::default()
     };
+    hexcab_chassis::config::exit_with_parent()?;
     let telemetry = hexcab_telemetry::init("simulator", &config)?;
     let clock = flags.clock.clock();
     let app = tokio::task::block_in_place(|| App::build(&flags, clock))?;

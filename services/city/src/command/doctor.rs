@@ -62,13 +62,31 @@ pub async fn run(arguments: DoctorArguments) -> anyhow::Result<ExitCode> {
         };
         println!("{sign:<8} {what:<18} {said}");
     }
-    let missing = findings.iter().filter(|finding| finding.mark == Mark::Missing).count();
-    println!("{}", if missing == 0 { "a city can start here".to_owned() } else { format!("{missing} to mend first") });
-    Ok(if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let missing = findings
+        .iter()
+        .filter(|finding| finding.mark == Mark::Missing)
+        .count();
+    println!(
+        "{}",
+        if missing == 0 {
+            "a city can start here".to_owned()
+        } else {
+            format!("{missing} to mend first")
+        }
+    );
+    Ok(if missing == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn finding(what: &'static str, mark: Mark, said: impl Into<String>) -> Finding {
-    Finding { mark, what, said: said.into() }
+    Finding {
+        mark,
+        what,
+        said: said.into(),
+    }
 }
 
 fn binaries() -> Vec<Finding> {
@@ -84,18 +102,33 @@ fn binaries() -> Vec<Finding> {
         .map(|error| error.to_string())
         .collect();
     if missing.is_empty() {
-        return vec![finding("binaries", Mark::Good, format!("{} and the simulator in {}", names.len(), folder.display()))];
+        return vec![finding(
+            "binaries",
+            Mark::Good,
+            format!("{} and the simulator in {}", names.len(), folder.display()),
+        )];
     }
-    missing.into_iter().map(|said| finding("binaries", Mark::Missing, said)).collect()
+    missing
+        .into_iter()
+        .map(|said| finding("binaries", Mark::Missing, said))
+        .collect()
 }
 
 fn unprivileged_user() -> Finding {
     const WHAT: &str = "unprivileged user";
     match tempfile::tempdir().map(|dir| Account::unprivileged(dir.path())) {
         Ok(Ok(None)) => finding(WHAT, Mark::Good, "not root, so Postgres runs as you"),
-        Ok(Ok(Some(account))) => finding(WHAT, Mark::Good, format!("root, so Postgres runs as {}", account.name)),
+        Ok(Ok(Some(account))) => finding(
+            WHAT,
+            Mark::Good,
+            format!("root, so Postgres runs as {}", account.name),
+        ),
         Ok(Err(error)) => finding(WHAT, Mark::Missing, error.to_string()),
-        Err(error) => finding(WHAT, Mark::Missing, format!("the temporary folder cannot be written: {error}")),
+        Err(error) => finding(
+            WHAT,
+            Mark::Missing,
+            format!("the temporary folder cannot be written: {error}"),
+        ),
     }
 }
 
@@ -106,8 +139,20 @@ async fn postgres(dir: Option<&Path>) -> Finding {
         Err(error) => return finding(WHAT, Mark::Missing, error.to_string()),
     };
     match try_postgres(dir).await {
-        Ok(()) => finding(WHAT, Mark::Good, format!("{} in {}, starts and stops", found.major, found.dir.display())),
-        Err(error) => finding(WHAT, Mark::Missing, format!("{} in {}: {error}", found.major, found.dir.display())),
+        Ok(()) => finding(
+            WHAT,
+            Mark::Good,
+            format!(
+                "{} in {}, starts and stops",
+                found.major,
+                found.dir.display()
+            ),
+        ),
+        Err(error) => finding(
+            WHAT,
+            Mark::Missing,
+            format!("{} in {}: {error}", found.major, found.dir.display()),
+        ),
     }
 }
 
@@ -118,8 +163,15 @@ async fn try_postgres(dir: Option<&Path>) -> Result<(), EmbeddedError> {
         None => tempfile::tempdir(),
     };
     let path = dir.map_or_else(std::env::temp_dir, PathBuf::from);
-    let made = made.map_err(|source| EmbeddedError::Io { what: "make a folder in", path, source })?;
-    Postgres::start(embedded::Options::for_tests(made.path())).await?.stop().await;
+    let made = made.map_err(|source| EmbeddedError::Io {
+        what: "make a folder in",
+        path,
+        source,
+    })?;
+    Postgres::start(embedded::Options::for_tests(made.path()))
+        .await?
+        .stop()
+        .await;
     Ok(())
 }
 
@@ -132,28 +184,61 @@ fn ports() -> Finding {
 
 fn disk(dir: &Path) -> Finding {
     const WHAT: &str = "disk";
-    let existing = dir.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    let existing = dir
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or(Path::new("/"));
     match statvfs(existing) {
         Ok(stat) => {
-            let free = u64::from(stat.blocks_available()) * u64::from(stat.fragment_size());
+            let free = stat.blocks_available() * stat.fragment_size();
             let said = format!("{:.1} GiB free in {}", gib(free), existing.display());
-            let mark = if free < DISK_BYTES { Mark::Missing } else { Mark::Good };
-            finding(WHAT, mark, if mark == Mark::Good { said } else { format!("{said}; name another folder with --dir") })
+            let mark = if free < DISK_BYTES {
+                Mark::Missing
+            } else {
+                Mark::Good
+            };
+            finding(
+                WHAT,
+                mark,
+                if mark == Mark::Good {
+                    said
+                } else {
+                    format!("{said}; name another folder with --dir")
+                },
+            )
         }
-        Err(error) => finding(WHAT, Mark::Note, format!("cannot ask about {}: {error}", existing.display())),
+        Err(error) => finding(
+            WHAT,
+            Mark::Note,
+            format!("cannot ask about {}: {error}", existing.display()),
+        ),
     }
 }
 
 fn memory() -> Finding {
     const WHAT: &str = "memory";
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib: Option<u64> = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|kib| kib.trim().parse().ok());
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib: Option<u64> = line
+        .and_then(|line| line.trim().strip_suffix("kB"))
+        .and_then(|kib| kib.trim().parse().ok());
     match kib.map(|kib| kib * 1024) {
-        None => finding(WHAT, Mark::Note, "this system does not say how much is free"),
-        Some(free) if free < MEMORY_BYTES => {
-            finding(WHAT, Mark::Note, format!("{:.1} GiB free; an evening may need {:.0}", gib(free), gib(MEMORY_BYTES)))
-        }
+        None => finding(
+            WHAT,
+            Mark::Note,
+            "this system does not say how much is free",
+        ),
+        Some(free) if free < MEMORY_BYTES => finding(
+            WHAT,
+            Mark::Note,
+            format!(
+                "{:.1} GiB free; an evening may need {:.0}",
+                gib(free),
+                gib(MEMORY_BYTES)
+            ),
+        ),
         Some(free) => finding(WHAT, Mark::Good, format!("{:.1} GiB free", gib(free))),
     }
 }
@@ -161,12 +246,16 @@ fn memory() -> Finding {
 fn open_files() -> Finding {
     const WHAT: &str = "open files";
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
     let hard = line.and_then(|line| line.split_whitespace().nth(1));
     match hard.and_then(|hard| hard.parse::<u64>().ok()) {
-        Some(hard) if hard < FILES => {
-            finding(WHAT, Mark::Note, format!("at most {hard}; for large evenings raise it: `ulimit -Hn {FILES}`"))
-        }
+        Some(hard) if hard < FILES => finding(
+            WHAT,
+            Mark::Note,
+            format!("at most {hard}; for large evenings raise it: `ulimit -Hn {FILES}`"),
+        ),
         Some(hard) => finding(WHAT, Mark::Good, format!("up to {hard}")),
         None => finding(WHAT, Mark::Good, "no bound is known"),
     }
@@ -175,14 +264,38 @@ fn open_files() -> Finding {
 fn data(dir: &Path) -> Finding {
     const WHAT: &str = "data";
     let Ok(entries) = std::fs::read_dir(dir) else {
-        return finding(WHAT, Mark::Missing, format!("{} is no folder that can be read; leave --data (HEXCAB_DATA) out to use the built-in profile", dir.display()));
+        return finding(
+            WHAT,
+            Mark::Missing,
+            format!(
+                "{} is no folder that can be read; leave --data (HEXCAB_DATA) out to use the built-in profile",
+                dir.display()
+            ),
+        );
     };
-    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    let found: Vec<&str> = DATA_FILES.into_iter().filter(|part| names.iter().any(|name| name.contains(part))).collect();
+    let names: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let found: Vec<&str> = DATA_FILES
+        .into_iter()
+        .filter(|part| names.iter().any(|name| name.contains(part)))
+        .collect();
     if found.is_empty() {
-        return finding(WHAT, Mark::Missing, format!("{} holds no rides, shifts or street graph of a city", dir.display()));
+        return finding(
+            WHAT,
+            Mark::Missing,
+            format!(
+                "{} holds no rides, shifts or street graph of a city",
+                dir.display()
+            ),
+        );
     }
-    finding(WHAT, Mark::Good, format!("{} with {}", dir.display(), found.join(", ")))
+    finding(
+        WHAT,
+        Mark::Good,
+        format!("{} with {}", dir.display(), found.join(", ")),
+    )
 }
 
 fn gib(bytes: u64) -> f64 {

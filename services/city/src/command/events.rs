@@ -41,13 +41,23 @@ pub async fn run(arguments: EventsArguments, stop: CancellationToken) -> anyhow:
 /// Moves every relay's cursor back; the relays do the rest.
 async fn republish(city: &CityFile, since: Option<&str>) -> anyhow::Result<()> {
     let since = match since {
-        Some(text) => text.parse().with_context(|| format!("--since {text}: want an RFC 3339 time"))?,
+        Some(text) => text
+            .parse()
+            .with_context(|| format!("--since {text}: want an RFC 3339 time"))?,
         None => Timestamp::UNIX_EPOCH,
     };
     for name in OUTBOXES {
-        let config = PgConfig { url: Secret::new(city.database(name)), max_connections: 1, ..PgConfig::default() };
-        let pg = Pg::connect(&config, "hexcab").await.with_context(|| format!("open database {name}"))?;
-        let count = hexcab_bus::republish(&pg, since).await.with_context(|| format!("republish {name}"))?;
+        let config = PgConfig {
+            url: Secret::new(city.database(name)),
+            max_connections: 1,
+            ..PgConfig::default()
+        };
+        let pg = Pg::connect(&config, "hexcab")
+            .await
+            .with_context(|| format!("open database {name}"))?;
+        let count = hexcab_bus::republish(&pg, since)
+            .await
+            .with_context(|| format!("republish {name}"))?;
         println!("{name}: {count} events are sent again");
     }
     Ok(())

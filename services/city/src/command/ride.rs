@@ -17,11 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::RideArguments,
     say,
-    stack::{
-        Options, Stack,
-        folder::CityFile,
-        services::WantedPorts,
-    },
+    stack::{Options, Stack, folder::CityFile, services::WantedPorts},
 };
 
 /// Where the ride takes place.
@@ -40,7 +36,13 @@ struct Place {
 pub async fn run(arguments: RideArguments, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     if let (Some(gateway), Some(sign_in)) = (&arguments.gateway, &arguments.sign_in) {
         let (gateway, sign_in) = (gateway.clone(), sign_in.clone());
-        let place = Place { gateway, sign_in, control: None, city: "sf".into(), clock: Clock::system() };
+        let place = Place {
+            gateway,
+            sign_in,
+            control: None,
+            city: "sf".into(),
+            clock: Clock::system(),
+        };
         story::tell(&place, &stop).await?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -16,29 +16,56 @@ use crate::{
 /// When no city runs, or its launcher does not answer.
 pub async fn run(arguments: RunningCity) -> anyhow::Result<ExitCode> {
     let (dir, city) = CityFile::find(arguments.dir.as_deref())?;
-    let asked = reqwest::get(format!("{}/status", city.control)).await.context("ask the launcher")?;
+    let asked = reqwest::get(format!("{}/status", city.control))
+        .await
+        .context("ask the launcher")?;
     let status: StatusView = asked.json().await.context("read the launcher's answer")?;
-    println!("city      {} in {}, up {} s", status.city, dir.display(), status.up_s);
+    println!(
+        "city      {} in {}, up {} s",
+        status.city,
+        dir.display(),
+        status.up_s
+    );
     println!("clock     {} (× {})", status.now, status.speed);
-    println!("gateway   {}   gRPC {}   sign-in {}", city.gateway, city.gateway_grpc, city.sign_in);
+    println!(
+        "gateway   {}   gRPC {}   sign-in {}",
+        city.gateway, city.gateway_grpc, city.sign_in
+    );
     println!("postgres  {}", city.postgres);
     println!("kafka     {}", status.brokers);
-    println!("launcher  pid {}, {}, control {}", city.pid, mib(status.launcher_bytes), city.control);
+    println!(
+        "launcher  pid {}, {}, control {}",
+        city.pid,
+        mib(status.launcher_bytes),
+        city.control
+    );
     println!("{}", table(&status));
-    let healthy = status.services.iter().all(|service| service.complaint.is_none());
-    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let healthy = status
+        .services
+        .iter()
+        .all(|service| service.complaint.is_none());
+    Ok(if healthy {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn table(status: &StatusView) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["service", "pid", "restarts", "resident", "health"]);
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["service", "pid", "restarts", "resident", "health"]);
     for service in &status.services {
         table.add_row([
             service.name.clone(),
             service.pid.map_or("–".to_owned(), |pid| pid.to_string()),
             service.restarts.to_string(),
             mib(service.resident_bytes),
-            service.complaint.clone().unwrap_or_else(|| "serving".to_owned()),
+            service
+                .complaint
+                .clone()
+                .unwrap_or_else(|| "serving".to_owned()),
         ]);
     }
     table

@@ -30,8 +30,19 @@ pub async fn run(arguments: TokenArguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let signed = sign_in(&city.sign_in, SignIn { role, id: arguments.id }).await?;
-    say::step(format_args!("{}, good for {} minutes", role.name(signed.id), signed.expires_in_s / 60));
+    let signed = sign_in(
+        &city.sign_in,
+        SignIn {
+            role,
+            id: arguments.id,
+        },
+    )
+    .await?;
+    say::step(format_args!(
+        "{}, good for {} minutes",
+        role.name(signed.id),
+        signed.expires_in_s / 60
+    ));
     println!("{}", signed.token);
     Ok(ExitCode::SUCCESS)
 }
@@ -41,10 +52,18 @@ pub async fn run(arguments: TokenArguments) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When it does not answer or refuses.
 pub async fn sign_in(endpoint: &str, ask: SignIn) -> anyhow::Result<SignedIn> {
-    let asked = reqwest::Client::new().post(format!("{endpoint}/v1/tokens")).json(&ask).send().await;
+    let asked = reqwest::Client::new()
+        .post(format!("{endpoint}/v1/tokens"))
+        .json(&ask)
+        .send()
+        .await;
     let answer = asked.with_context(|| format!("sign in at {endpoint}"))?;
     if !answer.status().is_success() {
-        bail!("sign in at {endpoint}: {}: {}", answer.status(), answer.text().await.unwrap_or_default());
+        bail!(
+            "sign in at {endpoint}: {}: {}",
+            answer.status(),
+            answer.text().await.unwrap_or_default()
+        );
     }
     answer.json().await.context("read the token")
 }

@@ -37,20 +37,33 @@ pub async fn run(arguments: UpArguments, stop: CancellationToken) -> anyhow::Res
 ///
 /// # Errors
 /// When the city, the time, the speed or the data folder cannot be used.
-pub fn options(arguments: &UpArguments, speed: f64, usual: Option<&str>) -> anyhow::Result<Options> {
+pub fn options(
+    arguments: &UpArguments,
+    speed: f64,
+    usual: Option<&str>,
+) -> anyhow::Result<Options> {
     let city = City::load(&arguments.city).with_context(|| format!("--city {}", arguments.city))?;
     if let Some(data) = &arguments.data
         && !data.is_dir()
     {
         bail!("--data {}: no such folder", data.display());
     }
-    let from = arguments.from.as_deref().or(usual).map(|text| parse_time(text, &city)).transpose()?;
+    let from = arguments
+        .from
+        .as_deref()
+        .or(usual)
+        .map(|text| parse_time(text, &city))
+        .transpose()?;
     let clock = match from {
         None if speed == 1.0 => ClockConfig::default(),
         None => ClockConfig::starting_now(Clock::system().now(), speed)?,
         Some(from) => ClockConfig::starting_now(from, speed)?,
     };
-    let data = arguments.data.as_ref().map(|data| data.canonicalize()).transpose()?;
+    let data = arguments
+        .data
+        .as_ref()
+        .map(|data| data.canonicalize())
+        .transpose()?;
     Ok(Options {
         dir: arguments.dir.clone(),
         ports: arguments.ports,
@@ -58,7 +71,11 @@ pub fn options(arguments: &UpArguments, speed: f64, usual: Option<&str>) -> anyh
         clock,
         city: arguments.city.clone(),
         data,
-        durability: if arguments.no_fsync { Durability::Test } else { Durability::Durable },
+        durability: if arguments.no_fsync {
+            Durability::Test
+        } else {
+            Durability::Durable
+        },
     })
 }
 
@@ -67,10 +84,14 @@ fn parse_time(text: &str, city: &City) -> anyhow::Result<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
-    let local = LOCAL_FORMATS.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
-    let local = local.with_context(|| format!("--from {text}: want 2008-05-30T17:00 or an RFC 3339 time"))?;
+    let local = LOCAL_FORMATS
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+    let local = local
+        .with_context(|| format!("--from {text}: want 2008-05-30T17:00 or an RFC 3339 time"))?;
     let zoned = city.time_zone.from_local_datetime(&local).earliest();
-    let zoned = zoned.with_context(|| format!("--from {text}: there is no such time in {}", city.time_zone))?;
+    let zoned = zoned
+        .with_context(|| format!("--from {text}: there is no such time in {}", city.time_zone))?;
     Ok(zoned.to_utc())
 }
 
@@ -82,9 +103,25 @@ mod tests {
     fn a_time_without_a_zone_is_the_citys() {
         let city = City::load("sf").unwrap();
         let time = |text| parse_time(text, &city).map(|time| time.to_rfc3339());
-        assert_eq!(time("2008-05-30T17:00").unwrap(), "2008-05-31T00:00:00+00:00");
-        assert_eq!(time("2008-05-30T17:00:00Z").unwrap(), "2008-05-30T17:00:00+00:00");
-        assert!(time("yesterday").unwrap_err().to_string().contains("RFC 3339"));
-        assert!(time("2008-03-09T02:30").unwrap_err().to_string().contains("no such time"));
+        assert_eq!(
+            time("2008-05-30T17:00").unwrap(),
+            "2008-05-31T00:00:00+00:00"
+        );
+        assert_eq!(
+            time("2008-05-30T17:00:00Z").unwrap(),
+            "2008-05-30T17:00:00+00:00"
+        );
+        assert!(
+            time("yesterday")
+                .unwrap_err()
+                .to_string()
+                .contains("RFC 3339")
+        );
+        assert!(
+            time("2008-03-09T02:30")
+                .unwrap_err()
+                .to_string()
+                .contains("no such time")
+        );
     }
 }

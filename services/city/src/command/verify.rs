@@ -33,7 +33,11 @@ pub async fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
     } else {
         print(&outcomes);
     }
-    Ok(if violations(&outcomes) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if violations(&outcomes) == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// A table of checks; the offenders below it.
@@ -48,16 +52,33 @@ pub fn print(outcomes: &[Outcome]) {
             println!("  … and {} more", outcome.violations - SHOWN);
         }
     }
-    println!("{} checks, {} violations", outcomes.len(), violations(outcomes));
+    println!(
+        "{} checks, {} violations",
+        outcomes.len(),
+        violations(outcomes)
+    );
 }
 
 fn table(outcomes: &[Outcome]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["check", "promise", "looked at", "violations"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header([
+        "check",
+        "promise",
+        "looked at",
+        "violations",
+    ]);
     for outcome in outcomes {
-        let counts = [outcome.looked_at.to_string(), outcome.violations.to_string()];
+        let counts = [
+            outcome.looked_at.to_string(),
+            outcome.violations.to_string(),
+        ];
         let [looked_at, found] = counts;
-        table.add_row([outcome.name.to_owned(), outcome.says.to_owned(), looked_at, found]);
+        table.add_row([
+            outcome.name.to_owned(),
+            outcome.says.to_owned(),
+            looked_at,
+            found,
+        ]);
     }
     table
 }

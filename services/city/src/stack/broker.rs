@@ -36,23 +36,31 @@ impl Broker {
     pub fn start() -> anyhow::Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
         let (ready, started) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("broker".into()).spawn(move || {
-            let cluster = open();
-            let broker = match cluster {
-                Ok(cluster) => {
-                    let _owner_gone = ready.send(Ok(cluster.bootstrap_servers()));
-                    Some(cluster)
-                }
-                Err(error) => {
-                    let _owner_gone = ready.send(Err(error));
-                    None
-                }
-            };
-            let _ended = stopped.recv();
-            drop(broker);
-        })?;
-        let bootstrap = started.recv().map_err(|_| anyhow!("the broker's thread ended"))??;
-        Ok(Self { bootstrap, stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("broker".into())
+            .spawn(move || {
+                let cluster = open();
+                let broker = match cluster {
+                    Ok(cluster) => {
+                        let _owner_gone = ready.send(Ok(cluster.bootstrap_servers()));
+                        Some(cluster)
+                    }
+                    Err(error) => {
+                        let _owner_gone = ready.send(Err(error));
+                        None
+                    }
+                };
+                let _ended = stopped.recv();
+                drop(broker);
+            })?;
+        let bootstrap = started
+            .recv()
+            .map_err(|_| anyhow!("the broker's thread ended"))??;
+        Ok(Self {
+            bootstrap,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Its address, `host:port`.
@@ -73,9 +81,13 @@ impl Drop for Broker {
 fn open() -> anyhow::Result<MockCluster<'static, rdkafka::producer::DefaultProducerContext>> {
     let cluster = MockCluster::new(1).context("start the embedded broker")?;
     for (topic, partitions) in TOPICS {
-        cluster.create_topic(topic, partitions, 1).with_context(|| format!("make topic {topic}"))?;
+        cluster
+            .create_topic(topic, partitions, 1)
+            .with_context(|| format!("make topic {topic}"))?;
         let letters = topic::dead_letters(topic);
-        cluster.create_topic(&letters, 1, 1).with_context(|| format!("make topic {letters}"))?;
+        cluster
+            .create_topic(&letters, 1, 1)
+            .with_context(|| format!("make topic {letters}"))?;
     }
     Ok(cluster)
 }
@@ -84,18 +96,29 @@ fn open() -> anyhow::Result<MockCluster<'static, rdkafka::producer::DefaultProdu
 mod tests {
     use std::time::Duration;
 
-    use rdkafka::{ClientConfig, consumer::{BaseConsumer, Consumer as _}};
+    use rdkafka::{
+        ClientConfig,
+        consumer::{BaseConsumer, Consumer as _},
+    };
 
     use super::*;
 
     #[test]
     fn every_topic_is_there_with_its_partitions() {
         let broker = Broker::start().unwrap();
-        let client: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", broker.bootstrap()).create().unwrap();
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", broker.bootstrap())
+            .create()
+            .unwrap();
         for (topic, partitions) in TOPICS {
-            let meta = client.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
-            assert_eq!(meta.topics()[0].partitions().len(), usize::try_from(partitions).unwrap(), "{topic}");
+            let meta = client
+                .fetch_metadata(Some(topic), Duration::from_secs(10))
+                .unwrap();
+            assert_eq!(
+                meta.topics()[0].partitions().len(),
+                usize::try_from(partitions).unwrap(),
+                "{topic}"
+            );
         }
     }
 }

@@ -77,7 +77,12 @@ impl Child {
     /// Nothing runs yet.
     pub fn new(spec: Spec) -> Self {
         let (orders, inbox) = mpsc::channel(8);
-        Self { spec: Mutex::new(spec), orders, inbox: Mutex::new(Some(inbox)), life: watch::Sender::default() }
+        Self {
+            spec: Mutex::new(spec),
+            orders,
+            inbox: Mutex::new(Some(inbox)),
+            life: watch::Sender::default(),
+        }
     }
 
     /// The service's name.
@@ -92,14 +97,17 @@ impl Child {
 
     /// Ends it as a crash would. It is started again.
     pub fn kill(&self) -> bool {
-        self.life().pid.is_some_and(|pid| signal(pid, Signal::SIGKILL))
+        self.life()
+            .pid
+            .is_some_and(|pid| signal(pid, Signal::SIGKILL))
     }
 
     /// Sets a variable of its environment, for the next start.
     pub fn set(&self, variable: &str, value: &str) {
         let mut spec = self.spec.lock();
         spec.environment.retain(|(name, _)| name != variable);
-        spec.environment.push((variable.to_owned(), value.to_owned()));
+        spec.environment
+            .push((variable.to_owned(), value.to_owned()));
     }
 
     /// Stops it gently, starts it again at once and returns when it is another process.
@@ -120,7 +128,9 @@ impl Child {
 
     /// Starts it and keeps it running until it is stopped.
     pub async fn run(&self) {
-        let Some(mut inbox) = self.inbox.lock().take() else { return };
+        let Some(mut inbox) = self.inbox.lock().take() else {
+            return;
+        };
         let mut backoff = Backoff::default();
         loop {
             let begun = Instant::now();
@@ -154,7 +164,10 @@ impl Child {
 
     fn spawn(&self) -> std::io::Result<Process> {
         let spec = self.spec.lock();
-        let log = std::fs::OpenOptions::new().append(true).create(true).open(&spec.log)?;
+        let log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&spec.log)?;
         Command::new(&spec.program)
             .args(&spec.arguments)
             .env_clear()
@@ -170,7 +183,10 @@ impl Child {
     fn report(&self, how: &str, pause: Duration) {
         let spec = self.spec.lock();
         let (name, log) = (&spec.name, spec.log.display());
-        say::warn(format_args!("{name} {how}; starting it again in {:.1} s (log: {log})", pause.as_secs_f64()));
+        say::warn(format_args!(
+            "{name} {how}; starting it again in {:.1} s (log: {log})",
+            pause.as_secs_f64()
+        ));
     }
 }
 
@@ -200,8 +216,14 @@ async fn watch_over(process: &mut Process, inbox: &mut mpsc::Receiver<Order>) ->
 pub async fn terminate(process: &mut Process) {
     let Some(pid) = process.id() else { return };
     signal(pid, Signal::SIGTERM);
-    if tokio::time::timeout(STOP_TIMEOUT, process.wait()).await.is_err() {
-        say::warn(format_args!("process {pid} did not stop within {} s; killing it", STOP_TIMEOUT.as_secs()));
+    if tokio::time::timeout(STOP_TIMEOUT, process.wait())
+        .await
+        .is_err()
+    {
+        say::warn(format_args!(
+            "process {pid} did not stop within {} s; killing it",
+            STOP_TIMEOUT.as_secs()
+        ));
         let _gone = process.kill().await;
     }
 }
@@ -227,7 +249,11 @@ struct Backoff {
 
 impl Backoff {
     fn after(&mut self, lived: Duration) -> Duration {
-        let pause = if lived >= SETTLED { BACKOFF_FIRST } else { self.next.unwrap_or(BACKOFF_FIRST) };
+        let pause = if lived >= SETTLED {
+            BACKOFF_FIRST
+        } else {
+            self.next.unwrap_or(BACKOFF_FIRST)
+        };
         self.next = Some((pause * 2).min(BACKOFF_MAX));
         pause
     }
@@ -262,7 +288,11 @@ mod tests {
 
     async fn alive(child: &Child) -> u32 {
         let mut life = child.life.subscribe();
-        life.wait_for(|life| life.pid.is_some()).await.unwrap().pid.unwrap()
+        life.wait_for(|life| life.pid.is_some())
+            .await
+            .unwrap()
+            .pid
+            .unwrap()
     }
 
     fn exists(pid: u32) -> bool {
@@ -272,7 +302,9 @@ mod tests {
     #[test]
     fn the_wait_doubles_to_its_bound_and_begins_anew_after_a_long_life() {
         let mut backoff = Backoff::default();
-        let waits: Vec<u128> = (0..8).map(|_| backoff.after(Duration::ZERO).as_millis()).collect();
+        let waits: Vec<u128> = (0..8)
+            .map(|_| backoff.after(Duration::ZERO).as_millis())
+            .collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert_eq!(backoff.after(SETTLED), BACKOFF_FIRST);
         assert_eq!(backoff.after(Duration::ZERO), BACKOFF_FIRST * 2);
@@ -285,7 +317,12 @@ mod tests {
         let tasks = start(&child);
         let first = alive(&child).await;
         assert!(child.kill());
-        child.life.subscribe().wait_for(|life| life.restarts == 1 && life.pid.is_some()).await.unwrap();
+        child
+            .life
+            .subscribe()
+            .wait_for(|life| life.restarts == 1 && life.pid.is_some())
+            .await
+            .unwrap();
         let second = child.life().pid.unwrap();
         assert!(first != second && !exists(first));
         child.stop().await;
@@ -298,10 +335,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let child = shell("echo tried; exit 3", dir.path());
         let tasks = start(&child);
-        child.life.subscribe().wait_for(|life| life.restarts == 2).await.unwrap();
+        child
+            .life
+            .subscribe()
+            .wait_for(|life| life.restarts == 2)
+            .await
+            .unwrap();
         child.stop().await;
         assert!(child.life().stopped);
-        assert!(std::fs::read_to_string(dir.path().join("fake.log")).unwrap().matches("tried").count() >= 2);
+        assert!(
+            std::fs::read_to_string(dir.path().join("fake.log"))
+                .unwrap()
+                .matches("tried")
+                .count()
+                >= 2
+        );
         tasks.stop(Duration::from_secs(5)).await;
     }
 
@@ -317,7 +365,10 @@ mod tests {
         assert!(child.life().pid.is_some_and(|pid| pid != first));
         let log = dir.path().join("fake.log");
         hexcab_testkit::eventually(|| async {
-            std::fs::read_to_string(&log).unwrap().contains("broker=two").then_some(())
+            std::fs::read_to_string(&log)
+                .unwrap()
+                .contains("broker=two")
+                .then_some(())
         })
         .await;
         assert_eq!(child.life().restarts, 0, "an ordered restart is no failure");
@@ -328,12 +379,18 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_does_not_stop_is_killed() {
         let dir = tempfile::tempdir().unwrap();
-        let child = shell("trap '' TERM; echo deaf; while :; do sleep 1; done", dir.path());
+        let child = shell(
+            "trap '' TERM; echo deaf; while :; do sleep 1; done",
+            dir.path(),
+        );
         let tasks = start(&child);
         let pid = alive(&child).await;
         let log = dir.path().join("fake.log");
         hexcab_testkit::eventually(|| async {
-            std::fs::read_to_string(&log).unwrap_or_default().contains("deaf").then_some(())
+            std::fs::read_to_string(&log)
+                .unwrap_or_default()
+                .contains("deaf")
+                .then_some(())
         })
         .await;
         tokio::time::pause();

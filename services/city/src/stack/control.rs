@@ -69,8 +69,13 @@ pub struct ServiceView {
 /// # Errors
 /// When the port is taken.
 pub async fn serve(url: &str, running: Arc<Running>, tasks: &Tasks) -> anyhow::Result<()> {
-    let address: SocketAddr = url.trim_start_matches("http://").parse().context("control address")?;
-    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("bind {address}"))?;
+    let address: SocketAddr = url
+        .trim_start_matches("http://")
+        .parse()
+        .context("control address")?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("bind {address}"))?;
     let stop = tasks.shutdown();
     let router = router(running);
     tasks.spawn("control", async move {
@@ -134,21 +139,33 @@ async fn traces(State(running): State<Arc<Running>>) -> impl IntoResponse {
 
 async fn trace(State(running): State<Arc<Running>>, Path(id): Path<String>) -> Response {
     let view = running.receiver.tally().lock().trace(&id);
-    view.map_or_else(|| (StatusCode::NOT_FOUND, "no span of this trace was seen").into_response(), |view| Json(view).into_response())
+    view.map_or_else(
+        || (StatusCode::NOT_FOUND, "no span of this trace was seen").into_response(),
+        |view| Json(view).into_response(),
+    )
 }
 
 async fn renew_broker(State(running): State<Arc<Running>>) -> Response {
-    answer(running.renew_broker().await.map(|brokers| json!({ "brokers": brokers })))
+    answer(
+        running
+            .renew_broker()
+            .await
+            .map(|brokers| json!({ "brokers": brokers })),
+    )
 }
 
 async fn kill(State(running): State<Arc<Running>>, Path(name): Path<String>) -> Response {
-    let Some((_, child)) = running.child(&name) else { return unknown(&name) };
+    let Some((_, child)) = running.child(&name) else {
+        return unknown(&name);
+    };
     let pid = child.life().pid;
     Json(json!({ "service": name, "pid": pid, "killed": child.kill() })).into_response()
 }
 
 async fn restart(State(running): State<Arc<Running>>, Path(name): Path<String>) -> Response {
-    let Some((service, child)) = running.child(&name) else { return unknown(&name) };
+    let Some((service, child)) = running.child(&name) else {
+        return unknown(&name);
+    };
     child.restart().await;
     let healthy = running.until_healthy(&[service]).await;
     answer(healthy.map(|()| json!({ "service": name, "pid": child.life().pid })))
@@ -168,6 +185,13 @@ fn answer(done: anyhow::Result<serde_json::Value>) -> Response {
 /// Resident memory of a process; 0 where `/proc` does not say.
 fn resident_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    let kib = status.lines().find_map(|line| {
+        line.strip_prefix("VmRSS:")?
+            .trim()
+            .strip_suffix("kB")?
+            .trim()
+            .parse()
+            .ok()
+    });
     kib.map_or(0, |kib: u64| kib * 1024)
 }

@@ -27,8 +27,14 @@ impl Database {
     /// # Errors
     /// When Postgres is missing or does not come up.
     pub async fn start(dir: PathBuf, port: u16, durability: Durability) -> anyhow::Result<Self> {
-        let options = Options { dir, port: Some(port), durability };
-        let postgres = Postgres::start(options.clone()).await.context("start Postgres")?;
+        let options = Options {
+            dir,
+            port: Some(port),
+            durability,
+        };
+        let postgres = Postgres::start(options.clone())
+            .await
+            .context("start Postgres")?;
         for name in Service::ALL.into_iter().filter_map(Service::database) {
             postgres.create_database(name).await?;
         }

@@ -74,15 +74,23 @@ impl CityFile {
         };
         let file = Self::read(&dir)?;
         if !Path::new(&format!("/proc/{}", file.pid)).exists() && Path::new("/proc/self").exists() {
-            bail!("the city of {} is not running (its launcher, pid {}, is gone)", dir.display(), file.pid);
+            bail!(
+                "the city of {} is not running (its launcher, pid {}, is gone)",
+                dir.display(),
+                file.pid
+            );
         }
         Ok((dir, file))
     }
 
     fn read(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(CITY_FILE);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("no city runs in {} (cannot read {CITY_FILE})", dir.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!(
+                "no city runs in {} (cannot read {CITY_FILE})",
+                dir.display()
+            )
+        })?;
         serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))
     }
 }
@@ -103,18 +111,30 @@ impl Folder {
         let (path, temporary) = match dir {
             Some(dir) => {
                 std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
-                (dir.canonicalize().with_context(|| format!("find {}", dir.display()))?, None)
+                (
+                    dir.canonicalize()
+                        .with_context(|| format!("find {}", dir.display()))?,
+                    None,
+                )
             }
             None => {
-                let made = tempfile::Builder::new().prefix("hexcab-").tempdir().context("make a temporary folder")?;
+                let made = tempfile::Builder::new()
+                    .prefix("hexcab-")
+                    .tempdir()
+                    .context("make a temporary folder")?;
                 (made.path().canonicalize()?, Some(made))
             }
         };
         if let Ok((_, other)) = CityFile::find(Some(&path)) {
-            bail!("a city is running in {} already (pid {})", path.display(), other.pid);
+            bail!(
+                "a city is running in {} already (pid {})",
+                path.display(),
+                other.pid
+            );
         }
         // Passable, not listable: Postgres may have to run as another user in it.
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711)).context("set the folder's mode")?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711))
+            .context("set the folder's mode")?;
         for part in ["keys", "logs"] {
             let part = path.join(part);
             std::fs::create_dir_all(&part)?;
@@ -156,7 +176,10 @@ impl Folder {
     /// When they cannot be made.
     pub fn keys(&self, name: &str) -> anyhow::Result<KeyFiles> {
         let path = |kind| self.path.join("keys").join(format!("{name}-{kind}.pem"));
-        let files = KeyFiles { private: path("private"), public: path("public") };
+        let files = KeyFiles {
+            private: path("private"),
+            public: path("public"),
+        };
         if !(files.private.exists() && files.public.exists()) {
             let (private, public) = token::generate_keys()?;
             write_private(&files.private, &private)?;
@@ -177,7 +200,8 @@ impl Folder {
         if let Some(last) = home().map(|home| home.join(LAST)) {
             let noted = last.parent().map_or(Ok(()), std::fs::create_dir_all);
             // Only a convenience: a home that cannot be written is no reason not to run.
-            let _unknown = noted.and_then(|()| std::fs::write(&last, self.path.as_os_str().as_encoded_bytes()));
+            let _unknown = noted
+                .and_then(|()| std::fs::write(&last, self.path.as_os_str().as_encoded_bytes()));
         }
         Ok(())
     }
@@ -193,7 +217,10 @@ impl Folder {
         if self.is_temporary()
             && let Err(error) = std::fs::remove_dir_all(&self.path)
         {
-            crate::say::warn(format_args!("could not remove {}: {error}", self.path.display()));
+            crate::say::warn(format_args!(
+                "could not remove {}: {error}",
+                self.path.display()
+            ));
         }
     }
 }
@@ -208,7 +235,9 @@ pub struct KeyFiles {
 }
 
 fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+    std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute())
 }
 
 fn last() -> Option<PathBuf> {
@@ -217,7 +246,11 @@ fn last() -> Option<PathBuf> {
 }
 
 fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let opened = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
     opened
         .and_then(|mut file| file.write_all(content.as_bytes()))
         .with_context(|| format!("write {}", path.display()))
@@ -235,7 +268,10 @@ mod tests {
         let first = std::fs::read_to_string(&files.private).unwrap();
         let again = folder.keys("user").unwrap();
         assert_eq!(std::fs::read_to_string(again.private).unwrap(), first);
-        assert_eq!(files.private.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            files.private.metadata().unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     #[test]

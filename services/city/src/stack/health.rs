@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use tonic::transport::Endpoint;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 /// How long one question may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,7 +39,11 @@ async fn ask_grpc(url: &str) -> Option<String> {
         Ok(channel) => channel,
         Err(_) => return Some("does not listen yet".to_owned()),
     };
-    let answer = HealthClient::new(channel).check(HealthCheckRequest { service: String::new() }).await;
+    let answer = HealthClient::new(channel)
+        .check(HealthCheckRequest {
+            service: String::new(),
+        })
+        .await;
     match answer.map(|answer| answer.into_inner().status()) {
         Ok(ServingStatus::Serving) => None,
         Ok(ServingStatus::NotServing | ServingStatus::Unknown | ServingStatus::ServiceUnknown) => {

@@ -24,7 +24,10 @@ impl Ports {
     /// When the wanted one is taken, or none is free.
     pub fn take(&mut self, wanted: Option<u16>) -> anyhow::Result<u16> {
         if let Some(port) = wanted {
-            anyhow::ensure!(is_free(port), "port {port} is taken; choose another one, or none to get a free one");
+            anyhow::ensure!(
+                is_free(port),
+                "port {port} is taken; choose another one, or none to get a free one"
+            );
             self.given.insert(port);
             return Ok(port);
         }
@@ -36,7 +39,11 @@ impl Ports {
                 return Ok(port);
             }
         }
-        anyhow::bail!("no free port on 127.0.0.1 between {} and {}", RANGE.start, RANGE.end)
+        anyhow::bail!(
+            "no free port on 127.0.0.1 between {} and {}",
+            RANGE.start,
+            RANGE.end
+        )
     }
 }
 

@@ -16,7 +16,8 @@ use anyhow::Context as _;
 use hexcab_chassis::Tasks;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse, trace_service_client::TraceServiceClient,
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_client::TraceServiceClient,
         trace_service_server::{TraceService, TraceServiceServer},
     },
     common::v1::{KeyValue, any_value::Value},
@@ -51,15 +52,25 @@ impl Receiver {
     /// When the port is taken or the collector's address is none.
     pub async fn start(port: u16, collector: Option<&str>, tasks: &Tasks) -> anyhow::Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("bind {address}"))?;
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| format!("bind {address}"))?;
         let forward = collector.map(|url| forward_to(url, tasks)).transpose()?;
-        let receiver = Self { tally: Arc::default(), forward, dropped: Arc::default() };
-        let service = TraceServiceServer::new(receiver.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let receiver = Self {
+            tally: Arc::default(),
+            forward,
+            dropped: Arc::default(),
+        };
+        let service =
+            TraceServiceServer::new(receiver.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
         let stop = tasks.shutdown();
         tasks.spawn("receiver", async move {
             tonic::transport::Server::builder()
                 .add_service(service)
-                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+                .serve_with_incoming_shutdown(
+                    TcpListenerStream::new(listener),
+                    stop.cancelled_owned(),
+                )
                 .await
                 .context("receive spans")
         });
@@ -86,7 +97,10 @@ impl TraceService for Receiver {
         let batch = request.into_inner();
         {
             let mut tally = self.tally.lock();
-            batch.resource_spans.iter().for_each(|spans| record(&mut tally, spans));
+            batch
+                .resource_spans
+                .iter()
+                .for_each(|spans| record(&mut tally, spans));
         }
         if let Some(forward) = &self.forward
             && forward.try_send(batch).is_err()
@@ -98,7 +112,8 @@ impl TraceService for Receiver {
 }
 
 fn forward_to(url: &str, tasks: &Tasks) -> anyhow::Result<mpsc::Sender<ExportTraceServiceRequest>> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).with_context(|| format!("--otlp {url}"))?;
+    let endpoint =
+        Endpoint::from_shared(url.to_owned()).with_context(|| format!("--otlp {url}"))?;
     let mut client = TraceServiceClient::new(endpoint.timeout(FORWARD_TIMEOUT).connect_lazy());
     let (sender, mut queue) = mpsc::channel(FORWARD_QUEUE);
     let stop = tasks.shutdown();
@@ -114,7 +129,10 @@ fn forward_to(url: &str, tasks: &Tasks) -> anyhow::Result<mpsc::Sender<ExportTra
             if let Err(status) = client.export(batch).await
                 && !std::mem::replace(&mut told, true)
             {
-                crate::say::warn(format_args!("the collector at {url} does not take spans: {}", status.message()));
+                crate::say::warn(format_args!(
+                    "the collector at {url} does not take spans: {}",
+                    status.message()
+                ));
             }
         }
     });
@@ -122,10 +140,15 @@ fn forward_to(url: &str, tasks: &Tasks) -> anyhow::Result<mpsc::Sender<ExportTra
 }
 
 fn record(tally: &mut Tally, spans: &ResourceSpans) {
-    let attributes = spans.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+    let attributes = spans
+        .resource
+        .as_ref()
+        .map_or(&[][..], |resource| &resource.attributes);
     let service = text(attributes, "service.name").unwrap_or("unknown");
     for span in spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
-        let (Some(trace), Some(id)) = (trace_id(&span.trace_id), span_id(&span.span_id)) else { continue };
+        let (Some(trace), Some(id)) = (trace_id(&span.trace_id), span_id(&span.span_id)) else {
+            continue;
+        };
         let parent = span_id(&span.parent_span_id);
         tally.record(&Seen {
             trace,
@@ -145,14 +168,30 @@ fn is_quote(span: &Span) -> bool {
 }
 
 fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
-    if let Some(Value::StringValue(text)) = &value.value { Some(text) } else { None }
+    let value = attributes
+        .iter()
+        .find(|attribute| attribute.key == key)?
+        .value
+        .as_ref()?;
+    if let Some(Value::StringValue(text)) = &value.value {
+        Some(text)
+    } else {
+        None
+    }
 }
 
 fn trace_id(bytes: &[u8]) -> Option<u128> {
-    bytes.try_into().ok().map(u128::from_be_bytes).filter(|id| *id != 0)
+    bytes
+        .try_into()
+        .ok()
+        .map(u128::from_be_bytes)
+        .filter(|id| *id != 0)
 }
 
 fn span_id(bytes: &[u8]) -> Option<u64> {
-    bytes.try_into().ok().map(u64::from_be_bytes).filter(|id| *id != 0)
+    bytes
+        .try_into()
+        .ok()
+        .map(u64::from_be_bytes)
+        .filter(|id| *id != 0)
 }

@@ -35,8 +35,15 @@ pub enum Service {
 
 impl Service {
     /// All, in the order they are started.
-    pub const ALL: [Self; 7] =
-        [Self::Sandbox, Self::Location, Self::Trip, Self::Pricing, Self::Payment, Self::Dispatch, Self::Gateway];
+    pub const ALL: [Self; 7] = [
+        Self::Sandbox,
+        Self::Location,
+        Self::Trip,
+        Self::Pricing,
+        Self::Payment,
+        Self::Dispatch,
+        Self::Gateway,
+    ];
 
     /// Its name: of its log, its health, its place in `city.json`.
     pub const fn name(self) -> &'static str {
@@ -117,11 +124,26 @@ impl PortPlan {
     pub fn find(wanted: WantedPorts) -> anyhow::Result<Self> {
         let mut ports = Ports::default();
         // Those asked for first, so that none of them is handed out as a free one.
-        let http = wanted.gateway_port.map(|port| ports.take(Some(port))).transpose()?;
-        let grpc = wanted.gateway_grpc_port.map(|port| ports.take(Some(port))).transpose()?;
-        let sign_in = wanted.sign_in_port.map(|port| ports.take(Some(port))).transpose()?;
-        let control = wanted.control_port.map(|port| ports.take(Some(port))).transpose()?;
-        let postgres = wanted.postgres_port.map(|port| ports.take(Some(port))).transpose()?;
+        let http = wanted
+            .gateway_port
+            .map(|port| ports.take(Some(port)))
+            .transpose()?;
+        let grpc = wanted
+            .gateway_grpc_port
+            .map(|port| ports.take(Some(port)))
+            .transpose()?;
+        let sign_in = wanted
+            .sign_in_port
+            .map(|port| ports.take(Some(port)))
+            .transpose()?;
+        let control = wanted
+            .control_port
+            .map(|port| ports.take(Some(port)))
+            .transpose()?;
+        let postgres = wanted
+            .postgres_port
+            .map(|port| ports.take(Some(port)))
+            .transpose()?;
         let mut or_free = |port: Option<u16>| port.map_or_else(|| ports.take(None), Ok);
         let mut services = [0; Service::ALL.len()];
         for (service, port) in Service::ALL.into_iter().zip(&mut services) {
@@ -215,12 +237,22 @@ impl Wiring<'_> {
         self.common(service, &mut environment);
         self.own(service, &mut environment);
         let (name, log) = (service.name().to_owned(), self.folder.log(service.name()));
-        Ok(Spec { name, program, arguments: Vec::new(), environment: environment.0, log })
+        Ok(Spec {
+            name,
+            program,
+            arguments: Vec::new(),
+            environment: environment.0,
+            log,
+        })
     }
 
     fn common(&self, service: Service, environment: &mut Environment) {
         environment.set("EXIT_WITH_PARENT", std::process::id());
-        let listen = if service == Service::Sandbox { "LISTEN" } else { "SERVER__LISTEN" };
+        let listen = if service == Service::Sandbox {
+            "LISTEN"
+        } else {
+            "SERVER__LISTEN"
+        };
         environment.set(listen, self.ports.listen(service));
         environment.set("TELEMETRY__OTLP_ENDPOINT", &self.otlp);
         environment.set("TELEMETRY__LOG_FORMAT", "json");
@@ -229,7 +261,9 @@ impl Wiring<'_> {
             environment.set("POSTGRES__URL", format!("{}{database}", self.postgres));
         }
         if service != Service::Sandbox {
-            environment.0.push((BROKERS_VARIABLE.to_owned(), self.brokers.clone()));
+            environment
+                .0
+                .push((BROKERS_VARIABLE.to_owned(), self.brokers.clone()));
         }
         if !matches!(service, Service::Sandbox | Service::Payment) {
             environment.set("CITIES", format!("[\"{}\"]", self.city));
@@ -244,7 +278,9 @@ impl Wiring<'_> {
         match service {
             Service::Location => {}
             Service::Sandbox => environment.set("API_KEY_FILE", self.processor_key.display()),
-            Service::Trip => environment.set("QUOTE_PUBLIC_KEY_FILE", self.quote_keys.public.display()),
+            Service::Trip => {
+                environment.set("QUOTE_PUBLIC_KEY_FILE", self.quote_keys.public.display())
+            }
             Service::Pricing => {
                 environment.set("QUOTE_PRIVATE_KEY_FILE", self.quote_keys.private.display());
                 self.data(environment);
@@ -260,8 +296,13 @@ impl Wiring<'_> {
             Service::Gateway => {
                 environment.set("HTTP__LISTEN", listen(self.ports.http));
                 environment.set("AUTH__PUBLIC_KEY_FILE", self.user_keys.public.display());
-                let peers =
-                    [Service::Trip, Service::Pricing, Service::Location, Service::Dispatch, Service::Payment];
+                let peers = [
+                    Service::Trip,
+                    Service::Pricing,
+                    Service::Location,
+                    Service::Dispatch,
+                    Service::Payment,
+                ];
                 self.peers(environment, &peers);
             }
         }
@@ -270,7 +311,10 @@ impl Wiring<'_> {
     fn peers(&self, environment: &mut Environment, peers: &[Service]) {
         environment.set("PEERS_TOKEN_FILE", self.service_token.display());
         for peer in peers {
-            environment.set(&format!("PEERS__{}", peer.name().to_uppercase()), self.ports.url(*peer));
+            environment.set(
+                &format!("PEERS__{}", peer.name().to_uppercase()),
+                self.ports.url(*peer),
+            );
         }
     }
 
@@ -286,7 +330,15 @@ struct Environment(Vec<(String, String)>);
 
 impl Environment {
     fn new() -> Self {
-        let kept = ["PATH", "HOME", "LANG", "TMPDIR", "TZ", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
+        let kept = [
+            "PATH",
+            "HOME",
+            "LANG",
+            "TMPDIR",
+            "TZ",
+            "RUST_BACKTRACE",
+            "RUST_LIB_BACKTRACE",
+        ];
         let kept = kept.iter().filter_map(|name| {
             let value = std::env::var_os(name)?.into_string().ok()?;
             Some(((*name).to_owned(), value))
@@ -306,8 +358,15 @@ impl Environment {
 pub fn binary(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(name);
     if !path.is_file() {
-        let package = if name == Service::Sandbox.binary() { "hexcab-payment" } else { name };
-        bail!("{name} is not in {}; build it with `cargo build -p {package}`", folder.display());
+        let package = if name == Service::Sandbox.binary() {
+            "hexcab-payment"
+        } else {
+            name
+        };
+        bail!(
+            "{name} is not in {}; build it with `cargo build -p {package}`",
+            folder.display()
+        );
     }
     Ok(path)
 }
@@ -320,7 +379,11 @@ pub fn binaries() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?.canonicalize()?;
     let folder = own.parent().unwrap_or(Path::new("/"));
     // Tests run in target/debug/deps, one below.
-    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let folder = if folder.ends_with("deps") {
+        folder.parent().unwrap_or(folder)
+    } else {
+        folder
+    };
     Ok(folder.to_owned())
 }
 
@@ -333,7 +396,13 @@ mod tests {
     #[test]
     fn every_port_of_a_city_is_another() {
         let plan = PortPlan::find(WantedPorts::default()).unwrap();
-        let rest = [plan.http, plan.sign_in, plan.control, plan.otlp, plan.postgres];
+        let rest = [
+            plan.http,
+            plan.sign_in,
+            plan.control,
+            plan.otlp,
+            plan.postgres,
+        ];
         let all: BTreeSet<u16> = plan.services.into_iter().chain(rest).collect();
         assert_eq!(all.len(), Service::ALL.len() + rest.len());
     }
@@ -341,13 +410,21 @@ mod tests {
     #[test]
     fn a_wanted_port_is_the_one_that_is_used() {
         let free = Ports::default().take(None).unwrap();
-        let wanted = WantedPorts { gateway_grpc_port: Some(free), ..WantedPorts::default() };
-        assert_eq!(PortPlan::find(wanted).unwrap().url(Service::Gateway), url(free));
+        let wanted = WantedPorts {
+            gateway_grpc_port: Some(free),
+            ..WantedPorts::default()
+        };
+        assert_eq!(
+            PortPlan::find(wanted).unwrap().url(Service::Gateway),
+            url(free)
+        );
     }
 
     #[test]
     fn a_missing_binary_says_how_to_build_it() {
-        let error = binary(Path::new("/nowhere"), Service::Sandbox.binary()).unwrap_err().to_string();
+        let error = binary(Path::new("/nowhere"), Service::Sandbox.binary())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("cargo build -p hexcab-payment`"), "{error}");
     }
 }

@@ -83,11 +83,22 @@ impl Issuer {
     /// # Errors
     /// When it cannot be signed.
     pub fn issue(&self, ask: SignIn) -> anyhow::Result<SignedIn> {
-        let id = ask.id.filter(|id| !id.is_nil()).unwrap_or_else(Uuid::now_v7);
+        let id = ask
+            .id
+            .filter(|id| !id.is_nil())
+            .unwrap_or_else(Uuid::now_v7);
         // User tokens follow the machine's time, at any speed of the city's.
         let now_s = Clock::system().now().timestamp();
-        let token = self.0.sign(USER_TOKEN_TYPE, &user_claims(ask.role.name(id), now_s, TOKEN_TTL_S))?;
-        Ok(SignedIn { token, role: ask.role, id, expires_in_s: TOKEN_TTL_S })
+        let token = self.0.sign(
+            USER_TOKEN_TYPE,
+            &user_claims(ask.role.name(id), now_s, TOKEN_TTL_S),
+        )?;
+        Ok(SignedIn {
+            token,
+            role: ask.role,
+            id,
+            expires_in_s: TOKEN_TTL_S,
+        })
     }
 }
 
@@ -97,17 +108,22 @@ impl Issuer {
 /// When the port is taken.
 pub async fn serve(port: u16, issuer: Issuer, tasks: &Tasks) -> anyhow::Result<()> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("bind {address}"))?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("bind {address}"))?;
     let stop = tasks.shutdown();
     tasks.spawn("sign-in", async move {
-        let serving = axum::serve(listener, router(issuer)).with_graceful_shutdown(stop.cancelled_owned());
+        let serving =
+            axum::serve(listener, router(issuer)).with_graceful_shutdown(stop.cancelled_owned());
         serving.await.context("serve sign-in")
     });
     Ok(())
 }
 
 fn router(issuer: Issuer) -> Router {
-    Router::new().route("/v1/tokens", post(sign_in)).with_state(issuer)
+    Router::new()
+        .route("/v1/tokens", post(sign_in))
+        .with_state(issuer)
 }
 
 async fn sign_in(State(issuer): State<Issuer>, Json(ask): Json<SignIn>) -> impl IntoResponse {
@@ -125,14 +141,21 @@ mod tests {
 
     fn pair() -> (Issuer, Verifier) {
         let (private, public) = generate_keys().unwrap();
-        (Issuer::new(&private).unwrap(), Verifier::from_pem(&public).unwrap())
+        (
+            Issuer::new(&private).unwrap(),
+            Verifier::from_pem(&public).unwrap(),
+        )
     }
 
     #[test]
     fn a_token_names_the_user_who_asked() {
         let (issuer, verifier) = pair();
         let id = Uuid::from_u128(7);
-        for (role, name) in [(Role::Rider, "riders"), (Role::Driver, "drivers"), (Role::Operator, "operators")] {
+        for (role, name) in [
+            (Role::Rider, "riders"),
+            (Role::Driver, "drivers"),
+            (Role::Operator, "operators"),
+        ] {
             let signed = issuer.issue(SignIn { role, id: Some(id) }).unwrap();
             let claims = verifier.verify_user(&signed.token).unwrap();
             assert_eq!((claims.sub, signed.id), (format!("{name}/{id}"), id));
@@ -143,7 +166,10 @@ mod tests {
     #[test]
     fn whoever_names_nobody_is_somebody_new() {
         let (issuer, _) = pair();
-        let ask = SignIn { role: Role::Rider, id: None };
+        let ask = SignIn {
+            role: Role::Rider,
+            id: None,
+        };
         assert_ne!(issuer.issue(ask).unwrap().id, issuer.issue(ask).unwrap().id);
     }
 
@@ -155,12 +181,27 @@ mod tests {
         serve(port, issuer, &tasks).await.unwrap();
         let url = format!("http://127.0.0.1:{port}/v1/tokens");
         let http = reqwest::Client::new();
-        let answer = http.post(&url).json(&serde_json::json!({"role": "driver"})).send().await.unwrap();
+        let answer = http
+            .post(&url)
+            .json(&serde_json::json!({"role": "driver"}))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 201);
         let signed: SignedIn = answer.json().await.unwrap();
         assert!(verifier.verify_user(&signed.token).is_ok());
-        for bad in [r#"{"role":"king"}"#, r#"{"role":"rider","admin":true}"#, r#"{"role":"rider","id":"x"}"#] {
-            let answer = http.post(&url).header("content-type", "application/json").body(bad).send().await.unwrap();
+        for bad in [
+            r#"{"role":"king"}"#,
+            r#"{"role":"rider","admin":true}"#,
+            r#"{"role":"rider","id":"x"}"#,
+        ] {
+            let answer = http
+                .post(&url)
+                .header("content-type", "application/json")
+                .body(bad)
+                .send()
+                .await
+                .unwrap();
             assert!(answer.status().is_client_error(), "{bad}");
         }
         tasks.stop(std::time::Duration::from_secs(5)).await;

@@ -77,9 +77,24 @@ pub async fn run(databases: &mut Databases) -> anyhow::Result<Vec<Outcome>> {
         processor(&intents, &charges),
         processor_account(&charges, &balances),
         drivers_owed(&trips, &intents, &balances),
-        delivered(EVENTS_TRIP_PAYMENT, &mut databases.trip, &mut databases.payment).await?,
-        delivered(EVENTS_TRIP_PRICING, &mut databases.trip, &mut databases.pricing).await?,
-        delivered(EVENTS_PAYMENT_TRIP, &mut databases.payment, &mut databases.trip).await?,
+        delivered(
+            EVENTS_TRIP_PAYMENT,
+            &mut databases.trip,
+            &mut databases.payment,
+        )
+        .await?,
+        delivered(
+            EVENTS_TRIP_PRICING,
+            &mut databases.trip,
+            &mut databases.pricing,
+        )
+        .await?,
+        delivered(
+            EVENTS_PAYMENT_TRIP,
+            &mut databases.payment,
+            &mut databases.trip,
+        )
+        .await?,
     ])
 }
 
@@ -88,21 +103,35 @@ fn alive(state: &str) -> bool {
 }
 
 fn money_of_trips(trips: &[Trip], intents: &[Intent]) -> Outcome {
-    let by_trip: HashMap<Uuid, &Intent> = intents.iter().map(|intent| (intent.trip, intent)).collect();
+    let by_trip: HashMap<Uuid, &Intent> =
+        intents.iter().map(|intent| (intent.trip, intent)).collect();
     let mut findings = Vec::new();
     for trip in trips.iter().filter(|trip| trip.fare_minor > 0) {
         let wrong = match by_trip.get(&trip.id) {
             None => Some("no intent".to_owned()),
             Some(intent) => money_of(trip, intent),
         };
-        findings.extend(wrong.map(|detail| Finding { id: trip.id.to_string(), detail }));
+        findings.extend(wrong.map(|detail| Finding {
+            id: trip.id.to_string(),
+            detail,
+        }));
     }
-    Outcome::new("money of trips", "every trip has one intent, which took what the trip charges", trips.len(), findings)
+    Outcome::new(
+        "money of trips",
+        "every trip has one intent, which took what the trip charges",
+        trips.len(),
+        findings,
+    )
 }
 
 fn money_of(trip: &Trip, intent: &Intent) -> Option<String> {
-    let said = format!("trip {} charges {:?}, intent {} took {}", trip.state, trip.charge_minor, intent.state, intent.captured_minor);
-    let same = trip.rider == intent.rider && trip.currency == intent.currency && trip.fare_minor == intent.held_minor;
+    let said = format!(
+        "trip {} charges {:?}, intent {} took {}",
+        trip.state, trip.charge_minor, intent.state, intent.captured_minor
+    );
+    let same = trip.rider == intent.rider
+        && trip.currency == intent.currency
+        && trip.fare_minor == intent.held_minor;
     if !same {
         return Some("the intent is of another rider, amount or currency".to_owned());
     }
@@ -117,50 +146,96 @@ fn money_of(trip: &Trip, intent: &Intent) -> Option<String> {
 }
 
 fn holds(trips: &[Trip], intents: &[Intent]) -> Outcome {
-    let states: HashMap<Uuid, &str> = trips.iter().map(|trip| (trip.id, trip.state.as_str())).collect();
-    let open = intents.iter().filter(|intent| matches!(intent.state.as_str(), "REQUIRES_HOLD" | "HELD" | "UNKNOWN"));
+    let states: HashMap<Uuid, &str> = trips
+        .iter()
+        .map(|trip| (trip.id, trip.state.as_str()))
+        .collect();
+    let open = intents
+        .iter()
+        .filter(|intent| matches!(intent.state.as_str(), "REQUIRES_HOLD" | "HELD" | "UNKNOWN"));
     let findings = open.filter_map(|intent| {
         let detail = match states.get(&intent.trip) {
-            None => format!("{} for trip {}, which does not exist", intent.state, intent.trip),
-            Some(state) if !alive(state) => format!("{} although trip {} is {state}", intent.state, intent.trip),
+            None => format!(
+                "{} for trip {}, which does not exist",
+                intent.state, intent.trip
+            ),
+            Some(state) if !alive(state) => {
+                format!("{} although trip {} is {state}", intent.state, intent.trip)
+            }
             Some(_) => return None,
         };
-        Some(Finding { id: intent.id.to_string(), detail })
+        Some(Finding {
+            id: intent.id.to_string(),
+            detail,
+        })
     });
-    Outcome::new("holds", "every hold is resolved, or its trip alive", intents.len(), findings.collect())
+    Outcome::new(
+        "holds",
+        "every hold is resolved, or its trip alive",
+        intents.len(),
+        findings.collect(),
+    )
 }
 
 fn processor(intents: &[Intent], charges: &[Charge]) -> Outcome {
-    let by_id: HashMap<&str, &Charge> = charges.iter().map(|charge| (charge.id.as_str(), charge)).collect();
+    let by_id: HashMap<&str, &Charge> = charges
+        .iter()
+        .map(|charge| (charge.id.as_str(), charge))
+        .collect();
     let mut findings = Vec::new();
     let mut known = HashSet::new();
     for intent in intents {
         let Some(id) = &intent.processor_id else {
-            let settled = matches!(intent.state.as_str(), "VOIDED" | "DECLINED" | "REQUIRES_HOLD" | "UNKNOWN");
+            let settled = matches!(
+                intent.state.as_str(),
+                "VOIDED" | "DECLINED" | "REQUIRES_HOLD" | "UNKNOWN"
+            );
             if !settled {
-                findings.push(Finding { id: intent.id.to_string(), detail: format!("{} without a payment", intent.state) });
+                findings.push(Finding {
+                    id: intent.id.to_string(),
+                    detail: format!("{} without a payment", intent.state),
+                });
             }
             continue;
         };
         known.insert(id.as_str());
-        let agrees = by_id.get(id.as_str()).is_some_and(|charge| agree(intent, charge));
+        let agrees = by_id
+            .get(id.as_str())
+            .is_some_and(|charge| agree(intent, charge));
         if !agrees {
-            let theirs = by_id.get(id.as_str()).map_or("nothing".to_owned(), |charge| {
-                format!("{} of {} {}", charge.status, charge.amount_received, charge.currency)
+            let theirs = by_id
+                .get(id.as_str())
+                .map_or("nothing".to_owned(), |charge| {
+                    format!(
+                        "{} of {} {}",
+                        charge.status, charge.amount_received, charge.currency
+                    )
+                });
+            let detail = format!(
+                "{} of {}, the processor's {id} says {theirs}",
+                intent.state, intent.captured_minor
+            );
+            findings.push(Finding {
+                id: intent.id.to_string(),
+                detail,
             });
-            let detail = format!("{} of {}, the processor's {id} says {theirs}", intent.state, intent.captured_minor);
-            findings.push(Finding { id: intent.id.to_string(), detail });
         }
     }
     // A declined payment may be unknown to us by its id; money that was taken or is held may not.
     let unknown = charges.iter().filter(|charge| {
-        !known.contains(charge.id.as_str()) && matches!(charge.status.as_str(), "requires_capture" | "succeeded")
+        !known.contains(charge.id.as_str())
+            && matches!(charge.status.as_str(), "requires_capture" | "succeeded")
     });
     findings.extend(unknown.map(|charge| Finding {
         id: charge.id.clone(),
         detail: format!("{} at the processor, and no intent knows it", charge.status),
     }));
-    Outcome::new("processor", "the processor's payments are what our intents say", charges.len(), findings)
+    Outcome::new(
+        "processor",
+        "the processor's payments are what our intents say",
+        charges.len(),
+        findings,
+    )
 }
 
 fn agree(intent: &Intent, charge: &Charge) -> bool {
@@ -183,29 +258,48 @@ fn processor_account(charges: &[Charge], balances: &[(String, String, i64)]) -> 
     for charge in charges {
         *differences.entry(&charge.currency).or_default() += charge.amount_received;
     }
-    for (_, currency, balance) in balances.iter().filter(|(account, _, _)| account == "processor") {
+    for (_, currency, balance) in balances
+        .iter()
+        .filter(|(account, _, _)| account == "processor")
+    {
         // What the processor owes us is negative.
         *differences.entry(currency).or_default() += balance;
     }
-    let off = differences.iter().filter(|(_, difference)| **difference != 0);
+    let off = differences
+        .iter()
+        .filter(|(_, difference)| **difference != 0);
     let findings = off.map(|(currency, difference)| Finding {
         id: (*currency).to_owned(),
         detail: format!("the processor took {difference} more than the ledger says"),
     });
-    Outcome::new("processor account", "the ledger's account of the processor is what it took", charges.len(), findings.collect())
+    Outcome::new(
+        "processor account",
+        "the ledger's account of the processor is what it took",
+        charges.len(),
+        findings.collect(),
+    )
 }
 
 fn drivers_owed(trips: &[Trip], intents: &[Intent], balances: &[(String, String, i64)]) -> Outcome {
-    let captured: HashSet<Uuid> =
-        intents.iter().filter(|intent| intent.state == "CAPTURED").map(|intent| intent.trip).collect();
+    let captured: HashSet<Uuid> = intents
+        .iter()
+        .filter(|intent| intent.state == "CAPTURED")
+        .map(|intent| intent.trip)
+        .collect();
     let mut owed: HashMap<(String, &str), i64> = HashMap::new();
-    let driven = trips.iter().filter(|trip| trip.state == "COMPLETED" && captured.contains(&trip.id));
+    let driven = trips
+        .iter()
+        .filter(|trip| trip.state == "COMPLETED" && captured.contains(&trip.id));
     for trip in driven {
         if let Some(driver) = trip.driver {
-            *owed.entry((format!("drivers/{driver}"), &trip.currency)).or_default() += trip.driver_pay_minor;
+            *owed
+                .entry((format!("drivers/{driver}"), &trip.currency))
+                .or_default() += trip.driver_pay_minor;
         }
     }
-    let accounts = balances.iter().filter(|(account, _, _)| account.starts_with("drivers/"));
+    let accounts = balances
+        .iter()
+        .filter(|(account, _, _)| account.starts_with("drivers/"));
     for (account, currency, balance) in accounts {
         *owed.entry((account.clone(), currency)).or_default() -= balance;
     }
@@ -214,7 +308,12 @@ fn drivers_owed(trips: &[Trip], intents: &[Intent], balances: &[(String, String,
         id: account.clone(),
         detail: format!("his trips come to {difference} {currency} more than his account"),
     });
-    Outcome::new("drivers owed", "a driver's account is what his completed trips pay", owed.len(), findings.collect())
+    Outcome::new(
+        "drivers owed",
+        "a driver's account is what his completed trips pay",
+        owed.len(),
+        findings.collect(),
+    )
 }
 
 /// Events of one database that another must have taken in.
@@ -250,15 +349,38 @@ const EVENTS_PAYMENT_TRIP: Delivery = Delivery {
 };
 
 /// The inbox's key makes "at most once"; this is "at least once", and nothing from nowhere.
-async fn delivered(what: Delivery, from: &mut PgConnection, to: &mut PgConnection) -> anyhow::Result<Outcome> {
+async fn delivered(
+    what: Delivery,
+    from: &mut PgConnection,
+    to: &mut PgConnection,
+) -> anyhow::Result<Outcome> {
     // The receiver first: what is sent meanwhile is then missing, and settles; the other way round it would be phantoms.
-    let taken: HashSet<Uuid> =
-        sqlx::query_scalar(what.taken).fetch_all(to).await.context(what.name)?.into_iter().collect();
-    let sent: HashSet<Uuid> =
-        sqlx::query_scalar(what.sent).fetch_all(from).await.context(what.name)?.into_iter().collect();
-    let finding = |id: &Uuid, detail: &str| Finding { id: id.to_string(), detail: detail.to_owned() };
-    let missing = sent.difference(&taken).map(|id| finding(id, "was not taken in"));
-    let phantoms = taken.difference(&sent).map(|id| finding(id, "was taken in and never sent"));
-    Ok(Outcome::new(what.name, what.says, sent.len(), missing.chain(phantoms).collect()))
+    let taken: HashSet<Uuid> = sqlx::query_scalar(what.taken)
+        .fetch_all(to)
+        .await
+        .context(what.name)?
+        .into_iter()
+        .collect();
+    let sent: HashSet<Uuid> = sqlx::query_scalar(what.sent)
+        .fetch_all(from)
+        .await
+        .context(what.name)?
+        .into_iter()
+        .collect();
+    let finding = |id: &Uuid, detail: &str| Finding {
+        id: id.to_string(),
+        detail: detail.to_owned(),
+    };
+    let missing = sent
+        .difference(&taken)
+        .map(|id| finding(id, "was not taken in"));
+    let phantoms = taken
+        .difference(&sent)
+        .map(|id| finding(id, "was taken in and never sent"));
+    Ok(Outcome::new(
+        what.name,
+        what.says,
+        sent.len(),
+        missing.chain(phantoms).collect(),
+    ))
 }
-

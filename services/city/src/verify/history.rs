@@ -73,11 +73,17 @@ impl Lives {
         self.events += 1;
         let message = match TripEvent::decode(payload) {
             Ok(message) => message,
-            Err(error) => return self.unreadable.push(self.finding(format!("payload: {error}"))),
+            Err(error) => {
+                return self
+                    .unreadable
+                    .push(self.finding(format!("payload: {error}")));
+            }
         };
         match &message.event {
             Some(event) => self.step(&message, event),
-            None => self.unreadable.push(self.finding(format!("event {} says nothing", message.version))),
+            None => self
+                .unreadable
+                .push(self.finding(format!("event {} says nothing", message.version))),
         }
     }
 
@@ -92,7 +98,10 @@ impl Lives {
             Event::OfferExpired(by) => self.refuse(message, &by.driver, by.epoch),
             Event::Released(by) => {
                 if self.accepted.take().as_ref() != Some(&by.driver) {
-                    let text = format!("event {}: {} gave back what he did not have", message.version, by.driver);
+                    let text = format!(
+                        "event {}: {} gave back what he did not have",
+                        message.version, by.driver
+                    );
                     self.outcome.push(self.finding(text));
                 }
                 self.refused.insert(by.driver.clone());
@@ -104,7 +113,10 @@ impl Lives {
             | Event::Completed(_)
             | Event::Expired(_) => {
                 if let Some(open) = self.open.take() {
-                    let text = format!("event {}: the offer of epoch {} had no outcome", message.version, open.epoch);
+                    let text = format!(
+                        "event {}: the offer of epoch {} had no outcome",
+                        message.version, open.epoch
+                    );
                     self.outcome.push(self.finding(text));
                 }
             }
@@ -114,12 +126,27 @@ impl Lives {
     fn offer(&mut self, message: &TripEvent, driver: &str, epoch: i32) {
         self.offers += 1;
         if self.refused.contains(driver) {
-            self.again.push(self.finding(format!("event {}: {driver} is offered it again", message.version)));
+            self.again.push(self.finding(format!(
+                "event {}: {driver} is offered it again",
+                message.version
+            )));
         }
-        let until = message.after.as_ref().and_then(|after| after.offer.as_ref()).and_then(|offer| offer.expire_time);
-        let until = until.and_then(|until| convert::timestamp(Some(until), "offer.expire_time").ok());
-        if let Some(open) = self.open.replace(Offer { driver: driver.to_owned(), epoch, until }) {
-            let text = format!("event {}: epoch {epoch} while {} is open", message.version, open.epoch);
+        let until = message
+            .after
+            .as_ref()
+            .and_then(|after| after.offer.as_ref())
+            .and_then(|offer| offer.expire_time);
+        let until =
+            until.and_then(|until| convert::timestamp(Some(until), "offer.expire_time").ok());
+        if let Some(open) = self.open.replace(Offer {
+            driver: driver.to_owned(),
+            epoch,
+            until,
+        }) {
+            let text = format!(
+                "event {}: epoch {epoch} while {} is open",
+                message.version, open.epoch
+            );
             self.outcome.push(self.finding(text));
         }
     }
@@ -128,20 +155,28 @@ impl Lives {
         self.acceptances += 1;
         let version = message.version;
         let Some(open) = self.open.take() else {
-            return self.acceptance.push(self.finding(format!("event {version}: no offer was open")));
+            return self
+                .acceptance
+                .push(self.finding(format!("event {version}: no offer was open")));
         };
         if (open.driver.as_str(), open.epoch) != (driver, epoch) {
-            let text = format!("event {version}: epoch {epoch} by {driver}, open was {} to {}", open.epoch, open.driver);
+            let text = format!(
+                "event {version}: epoch {epoch} by {driver}, open was {} to {}",
+                open.epoch, open.driver
+            );
             return self.acceptance.push(self.finding(text));
         }
         let at = convert::timestamp(message.occur_time, "occur_time").ok();
         match (at, open.until) {
             (Some(at), Some(until)) if at <= until + GRACE => {}
             (Some(at), Some(until)) => {
-                self.acceptance.push(self.finding(format!("event {version}: at {at}, the deadline was {until}")));
+                self.acceptance.push(self.finding(format!(
+                    "event {version}: at {at}, the deadline was {until}"
+                )));
             }
             (None, _) | (_, None) => {
-                self.acceptance.push(self.finding(format!("event {version}: has no time or no deadline")));
+                self.acceptance
+                    .push(self.finding(format!("event {version}: has no time or no deadline")));
             }
         }
     }
@@ -149,23 +184,44 @@ impl Lives {
     fn refuse(&mut self, message: &TripEvent, driver: &str, epoch: i32) {
         let was = self.open.take().map(|open| (open.driver, open.epoch));
         if was != Some((driver.to_owned(), epoch)) {
-            let text = format!("event {}: epoch {epoch} of {driver} was not open", message.version);
+            let text = format!(
+                "event {}: epoch {epoch} of {driver} was not open",
+                message.version
+            );
             self.outcome.push(self.finding(text));
         }
         self.refused.insert(driver.to_owned());
     }
 
     fn finding(&self, detail: String) -> Finding {
-        Finding { id: self.trip.to_string(), detail }
+        Finding {
+            id: self.trip.to_string(),
+            detail,
+        }
     }
 
     fn outcomes(self) -> Vec<Outcome> {
         let accepted = "an acceptance is of the open offer and within its deadline";
         let again = "nobody who declined, timed out or gave back is asked again";
         vec![
-            Outcome::new("I2 readable", "every event can be read", self.events, self.unreadable),
-            Outcome::new("I4 acceptances", accepted, self.acceptances, self.acceptance),
-            Outcome::new("I5 outcomes", "an offer has exactly one outcome", self.offers, self.outcome),
+            Outcome::new(
+                "I2 readable",
+                "every event can be read",
+                self.events,
+                self.unreadable,
+            ),
+            Outcome::new(
+                "I4 acceptances",
+                accepted,
+                self.acceptances,
+                self.acceptance,
+            ),
+            Outcome::new(
+                "I5 outcomes",
+                "an offer has exactly one outcome",
+                self.offers,
+                self.outcome,
+            ),
             Outcome::new("I8 exclusions", again, self.offers, self.again),
         ]
     }

@@ -154,7 +154,11 @@ pub const LEDGER: &[SqlCheck] = &[
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn nobody_is_forgotten(trip: &mut PgConnection, now: Timestamp, slack_s: f64) -> anyhow::Result<Outcome> {
+pub async fn nobody_is_forgotten(
+    trip: &mut PgConnection,
+    now: Timestamp,
+    slack_s: f64,
+) -> anyhow::Result<Outcome> {
     const OVER: &str = "SELECT count(*) FROM trips WHERE state IN ('REQUESTED', 'OFFERED')";
     const BAD: &str = "SELECT id::text, format('%s, due at %s, %s s ago', state, due, round(extract(epoch FROM $1 - due)))
         FROM (SELECT id, state, CASE state WHEN 'REQUESTED' THEN request_expires_at ELSE offer_expires_at END AS due FROM trips
@@ -162,11 +166,23 @@ pub async fn nobody_is_forgotten(trip: &mut PgConnection, now: Timestamp, slack_
         WHERE due IS NULL OR due < $1 - make_interval(secs => $2) ORDER BY id";
     let asked = async {
         let looked_at: i64 = sqlx::query_scalar(OVER).fetch_one(&mut *trip).await?;
-        let bad: Vec<(String, String)> = sqlx::query_as(BAD).bind(now).bind(slack_s).fetch_all(&mut *trip).await?;
+        let bad: Vec<(String, String)> = sqlx::query_as(BAD)
+            .bind(now)
+            .bind(slack_s)
+            .fetch_all(&mut *trip)
+            .await?;
         Ok::<_, sqlx::Error>((looked_at, bad))
     };
     let (looked_at, bad) = asked.await.context("check I9")?;
-    let findings = bad.into_iter().map(|(id, detail)| Finding { id, detail }).collect();
+    let findings = bad
+        .into_iter()
+        .map(|(id, detail)| Finding { id, detail })
+        .collect();
     let says = "every search and offer is carried out by its deadline";
-    Ok(Outcome::new("I9 deadlines", says, usize::try_from(looked_at)?, findings))
+    Ok(Outcome::new(
+        "I9 deadlines",
+        says,
+        usize::try_from(looked_at)?,
+        findings,
+    ))
 }

@@ -28,7 +28,10 @@ async fn unguarded(name: &str, migrator: &Migrator, tables: &[&str]) -> (TestDb,
         sql += &format!("CREATE TABLE planted.{table} (LIKE public.{table} INCLUDING DEFAULTS);");
     }
     sql += "SET search_path = planted, public";
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut connection)
+        .await
+        .unwrap();
     (db, connection)
 }
 
@@ -40,19 +43,47 @@ struct City {
 
 async fn city() -> City {
     let bus = ["outbox", "inbox"];
-    let (a, trip) = unguarded("vtrip", &TRIP, &[&["trips", "trip_events", "requests"][..], &bus].concat()).await;
-    let (b, payment) =
-        unguarded("vpayment", &PAYMENT, &[&["intents", "transfers", "journals", "entries"][..], &bus].concat()).await;
+    let (a, trip) = unguarded(
+        "vtrip",
+        &TRIP,
+        &[&["trips", "trip_events", "requests"][..], &bus].concat(),
+    )
+    .await;
+    let (b, payment) = unguarded(
+        "vpayment",
+        &PAYMENT,
+        &[&["intents", "transfers", "journals", "entries"][..], &bus].concat(),
+    )
+    .await;
     let (c, pricing) = unguarded("vpricing", &PRICING, &bus).await;
     let (d, sandbox) = unguarded("vsandbox", &SANDBOX, &["payment_intents"]).await;
-    City { databases: Databases { trip, payment, pricing, sandbox }, _servers: vec![a, b, c, d] }
+    City {
+        databases: Databases {
+            trip,
+            payment,
+            pricing,
+            sandbox,
+        },
+        _servers: vec![a, b, c, d],
+    }
 }
 
 async fn put(connection: &mut PgConnection, table: &str, row: Value) {
-    let columns: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    let columns: Vec<&str> = row
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     let list = columns.join(", ");
-    let sql = format!("INSERT INTO {table} ({list}) SELECT {list} FROM jsonb_populate_record(NULL::{table}, $1)");
-    sqlx::query(AssertSqlSafe(sql)).bind(&row).execute(connection).await.unwrap_or_else(|error| panic!("{table}: {error}"));
+    let sql = format!(
+        "INSERT INTO {table} ({list}) SELECT {list} FROM jsonb_populate_record(NULL::{table}, $1)"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(&row)
+        .execute(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{table}: {error}"));
 }
 
 async fn change(connection: &mut PgConnection, sql: &'static str) {
@@ -81,7 +112,11 @@ async fn ride(city: &mut City, kinds: &[&str], state: &str, money: &str) {
     row["version"] = json!(kinds.len());
     row["last_event"] = json!(kinds.last().unwrap());
     row["charge_minor"] = if ended { json!(charge) } else { Value::Null };
-    row["driver"] = if state == "COMPLETED" { json!(DRIVER) } else { Value::Null };
+    row["driver"] = if state == "COMPLETED" {
+        json!(DRIVER)
+    } else {
+        Value::Null
+    };
     let databases = &mut city.databases;
     put(&mut databases.trip, "trips", row).await;
     for (version, kind) in (1..).zip(kinds) {
@@ -89,8 +124,18 @@ async fn ride(city: &mut City, kinds: &[&str], state: &str, money: &str) {
             "event": event_id(version), "payload": ""});
         put(&mut databases.trip, "trip_events", event).await;
         let told = format!("hexcab.trip.v1.{kind}");
-        tell(&mut databases.trip, &event_id(version), "hexcab.trip.v1", &told, &format!("trips/{T}")).await;
-        if matches!(*kind, "TripRequested" | "TripCompleted" | "TripCancelled" | "TripExpired") {
+        tell(
+            &mut databases.trip,
+            &event_id(version),
+            "hexcab.trip.v1",
+            &told,
+            &format!("trips/{T}"),
+        )
+        .await;
+        if matches!(
+            *kind,
+            "TripRequested" | "TripCompleted" | "TripCancelled" | "TripExpired"
+        ) {
             take(&mut databases.payment, "payment", &event_id(version), &told).await;
         }
         if *kind == "TripRequested" {
@@ -115,13 +160,15 @@ async fn tell(connection: &mut PgConnection, id: &str, topic: &str, kind: &str, 
 }
 
 async fn take(connection: &mut PgConnection, consumer: &str, id: &str, kind: &str) {
-    sqlx::query("INSERT INTO inbox (consumer, event_id, kind, subject) VALUES ($1, $2::text::uuid, $3, '')")
-        .bind(consumer)
-        .bind(id)
-        .bind(kind)
-        .execute(connection)
-        .await
-        .unwrap();
+    sqlx::query(
+        "INSERT INTO inbox (consumer, event_id, kind, subject) VALUES ($1, $2::text::uuid, $3, '')",
+    )
+    .bind(consumer)
+    .bind(id)
+    .bind(kind)
+    .execute(connection)
+    .await
+    .unwrap();
 }
 
 /// `HELD` or `CAPTURED`, all the way to the processor.
@@ -131,20 +178,48 @@ async fn put_money(databases: &mut Databases, state: &str) {
     let intent = json!({"id": INTENT, "trip": T, "rider": RIDER, "state": state, "currency": "USD", "held_minor": 1000,
         "captured_minor": captured, "processor_id": "pi_1", "version": 1, "created_at": at, "updated_at": at});
     put(&mut databases.payment, "intents", intent).await;
-    let status = if state == "CAPTURED" { "succeeded" } else { "requires_capture" };
+    let status = if state == "CAPTURED" {
+        "succeeded"
+    } else {
+        "requires_capture"
+    };
     let charge = json!({"id": "pi_1", "seq": 1, "amount": 1000, "amount_received": captured, "currency": "usd",
         "status": status, "payment_method": "card", "metadata": {}});
     put(&mut databases.sandbox, "payment_intents", charge).await;
-    let (of_transfer, posted) = if captured > 0 { ("posted", json!(1000)) } else { ("pending", Value::Null) };
+    let (of_transfer, posted) = if captured > 0 {
+        ("posted", json!(1000))
+    } else {
+        ("pending", Value::Null)
+    };
     let transfer = json!({"id": INTENT, "intent": INTENT, "debit": "processor", "credit": format!("riders/{RIDER}"),
         "currency": "USD", "amount_minor": 1000, "state": of_transfer, "posted_minor": posted, "created_at": at});
     put(&mut databases.payment, "transfers", transfer).await;
-    let kind = if captured > 0 { "hexcab.payment.v1.Captured" } else { "hexcab.payment.v1.HoldPlaced" };
-    tell(&mut databases.payment, &event_id(90), "hexcab.payment.v1", kind, &format!("intents/{INTENT}")).await;
+    let kind = if captured > 0 {
+        "hexcab.payment.v1.Captured"
+    } else {
+        "hexcab.payment.v1.HoldPlaced"
+    };
+    tell(
+        &mut databases.payment,
+        &event_id(90),
+        "hexcab.payment.v1",
+        kind,
+        &format!("intents/{INTENT}"),
+    )
+    .await;
     take(&mut databases.trip, "trip", &event_id(90), kind).await;
     if captured > 0 {
-        put(&mut databases.payment, "journals", json!({"id": INTENT, "transfer": INTENT, "created_at": at})).await;
-        let lines = [("processor", -1000), (&*format!("drivers/{DRIVER}"), 700), ("platform:revenue", 300)];
+        put(
+            &mut databases.payment,
+            "journals",
+            json!({"id": INTENT, "transfer": INTENT, "created_at": at}),
+        )
+        .await;
+        let lines = [
+            ("processor", -1000),
+            (&*format!("drivers/{DRIVER}"), 700),
+            ("platform:revenue", 300),
+        ];
         for (line, (account, minor)) in (1..).zip(lines) {
             let entry = json!({"journal": INTENT, "line": line, "account": account, "currency": "USD", "amount_minor": minor});
             put(&mut databases.payment, "entries", entry).await;
@@ -157,10 +232,21 @@ async fn put_money(databases: &mut Databases, state: &str) {
 async fn failed(city: &mut City) -> Vec<&'static str> {
     let now = "2008-05-31T00:01:00Z".parse().unwrap();
     let outcomes = once(&mut city.databases, now, 5.0).await.unwrap();
-    outcomes.iter().filter(|one| one.violations > 0 && one.name != "I2 readable").map(|one| one.name).collect()
+    outcomes
+        .iter()
+        .filter(|one| one.violations > 0 && one.name != "I2 readable")
+        .map(|one| one.name)
+        .collect()
 }
 
-const WHOLE: [&str; 6] = ["TripRequested", "OfferMade", "OfferAccepted", "DriverArrived", "TripStarted", "TripCompleted"];
+const WHOLE: [&str; 6] = [
+    "TripRequested",
+    "OfferMade",
+    "OfferAccepted",
+    "DriverArrived",
+    "TripStarted",
+    "TripCompleted",
+];
 
 #[tokio::test]
 async fn a_city_in_order_has_no_violations() {
@@ -175,18 +261,42 @@ async fn what_is_wrong_with_a_finished_trip_is_found() {
     let plants: &[(&str, &str)] = &[
         ("I2 numbers", "UPDATE trips SET version = 7"),
         ("I2 numbers", "DELETE FROM trip_events WHERE version = 3"),
-        ("I2 orphans", "INSERT INTO trip_events SELECT gen_random_uuid(), 1, kind, occurred_at, event, payload FROM trip_events WHERE version = 1"),
+        (
+            "I2 orphans",
+            "INSERT INTO trip_events SELECT gen_random_uuid(), 1, kind, occurred_at, event, payload FROM trip_events WHERE version = 1",
+        ),
         ("I2 state", "UPDATE trips SET state = 'EXPIRED'"),
-        ("I2 state", "UPDATE trip_events SET kind = 'TripStarted' WHERE version = 4"),
-        ("I3 terminal", "UPDATE trip_events SET kind = 'TripCancelled' WHERE version = 5"),
-        ("I6 requests", "INSERT INTO requests (request_id, body_hash, asked_at) VALUES (gen_random_uuid(), '', now())"),
+        (
+            "I2 state",
+            "UPDATE trip_events SET kind = 'TripStarted' WHERE version = 4",
+        ),
+        (
+            "I3 terminal",
+            "UPDATE trip_events SET kind = 'TripCancelled' WHERE version = 5",
+        ),
+        (
+            "I6 requests",
+            "INSERT INTO requests (request_id, body_hash, asked_at) VALUES (gen_random_uuid(), '', now())",
+        ),
         ("I6 quotes", "INSERT INTO trips SELECT * FROM trips"),
-        ("I7 outbox", "DELETE FROM outbox WHERE kind LIKE '%OfferMade'"),
-        ("I7 outbox", "UPDATE outbox SET event_id = gen_random_uuid() WHERE kind LIKE '%OfferMade'"),
-        ("events trip→payment", "UPDATE trip_events SET event = gen_random_uuid() WHERE version = 6; UPDATE outbox SET event_id = (SELECT event FROM trip_events WHERE version = 6) WHERE kind LIKE '%Completed'"),
+        (
+            "I7 outbox",
+            "DELETE FROM outbox WHERE kind LIKE '%OfferMade'",
+        ),
+        (
+            "I7 outbox",
+            "UPDATE outbox SET event_id = gen_random_uuid() WHERE kind LIKE '%OfferMade'",
+        ),
+        (
+            "events trip→payment",
+            "UPDATE trip_events SET event = gen_random_uuid() WHERE version = 6; UPDATE outbox SET event_id = (SELECT event FROM trip_events WHERE version = 6) WHERE kind LIKE '%Completed'",
+        ),
         ("events payment→trip", "DELETE FROM inbox"),
         ("money of trips", "UPDATE trips SET charge_minor = 900"),
-        ("money of trips", "UPDATE trips SET rider = gen_random_uuid()"),
+        (
+            "money of trips",
+            "UPDATE trips SET rider = gen_random_uuid()",
+        ),
         ("drivers owed", "UPDATE trips SET driver_pay_minor = 701"),
     ];
     for (check, sql) in plants {
@@ -194,17 +304,29 @@ async fn what_is_wrong_with_a_finished_trip_is_found() {
         ride(&mut city, &WHOLE, "COMPLETED", "CAPTURED").await;
         change(&mut city.databases.trip, sql).await;
         let failed = failed(&mut city).await;
-        assert!(failed.contains(check), "{check} not in {failed:?} after {sql}");
+        assert!(
+            failed.contains(check),
+            "{check} not in {failed:?} after {sql}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_the_money_is_found() {
     let plants: &[(&str, &str)] = &[
-        ("ledger sum", "UPDATE entries SET amount_minor = 301 WHERE line = 3"),
-        ("ledger journals", "UPDATE entries SET amount_minor = 301 WHERE line = 3"),
+        (
+            "ledger sum",
+            "UPDATE entries SET amount_minor = 301 WHERE line = 3",
+        ),
+        (
+            "ledger journals",
+            "UPDATE entries SET amount_minor = 301 WHERE line = 3",
+        ),
         ("ledger journals", "DELETE FROM entries"),
-        ("ledger transfers", "UPDATE transfers SET state = 'voided', posted_minor = NULL"),
+        (
+            "ledger transfers",
+            "UPDATE transfers SET state = 'voided', posted_minor = NULL",
+        ),
         ("ledger transfers", "DELETE FROM journals"),
         ("money told", "DELETE FROM outbox"),
         ("money told", "INSERT INTO outbox SELECT * FROM outbox"),
@@ -212,17 +334,29 @@ async fn what_is_wrong_with_the_money_is_found() {
         ("holds", "UPDATE intents SET state = 'HELD'"),
         ("processor", "UPDATE intents SET captured_minor = 999"),
         ("processor", "UPDATE intents SET processor_id = 'pi_2'"),
-        ("processor account", "UPDATE entries SET amount_minor = -999 WHERE line = 1"),
-        ("drivers owed", "UPDATE entries SET account = 'platform:tax' WHERE line = 2"),
+        (
+            "processor account",
+            "UPDATE entries SET amount_minor = -999 WHERE line = 1",
+        ),
+        (
+            "drivers owed",
+            "UPDATE entries SET account = 'platform:tax' WHERE line = 2",
+        ),
         ("events trip→payment", "DELETE FROM inbox"),
-        ("events payment→trip", "UPDATE outbox SET event_id = gen_random_uuid()"),
+        (
+            "events payment→trip",
+            "UPDATE outbox SET event_id = gen_random_uuid()",
+        ),
     ];
     for (check, sql) in plants {
         let mut city = city().await;
         ride(&mut city, &WHOLE, "COMPLETED", "CAPTURED").await;
         change(&mut city.databases.payment, sql).await;
         let failed = failed(&mut city).await;
-        assert!(failed.contains(check), "{check} not in {failed:?} after {sql}");
+        assert!(
+            failed.contains(check),
+            "{check} not in {failed:?} after {sql}"
+        );
     }
 }
 
@@ -237,18 +371,31 @@ async fn what_is_wrong_with_an_open_trip_is_found() {
     let plants: &[(&str, &str)] = &[
         ("I1 rider", second),
         ("I1 driver", second),
-        ("I9 deadlines", "UPDATE trips SET request_expires_at = '2008-05-30T23:00:00Z', offer_expires_at = '2008-05-30T23:00:00Z'"),
+        (
+            "I9 deadlines",
+            "UPDATE trips SET request_expires_at = '2008-05-30T23:00:00Z', offer_expires_at = '2008-05-30T23:00:00Z'",
+        ),
         ("I9 deadlines", "UPDATE trips SET offer_expires_at = NULL"),
     ];
     for (check, sql) in plants {
         let mut city = city().await;
-        ride(&mut city, &["TripRequested", "OfferMade"], "OFFERED", "HELD").await;
-        let open = "UPDATE trips SET offer_driver = rider, offer_expires_at = '2008-05-31T00:02:00Z'";
+        ride(
+            &mut city,
+            &["TripRequested", "OfferMade"],
+            "OFFERED",
+            "HELD",
+        )
+        .await;
+        let open =
+            "UPDATE trips SET offer_driver = rider, offer_expires_at = '2008-05-31T00:02:00Z'";
         change(&mut city.databases.trip, open).await;
         assert_eq!(failed(&mut city).await, Vec::<&str>::new());
         change(&mut city.databases.trip, sql).await;
         let failed = failed(&mut city).await;
-        assert!(failed.contains(check), "{check} not in {failed:?} after {sql}");
+        assert!(
+            failed.contains(check),
+            "{check} not in {failed:?} after {sql}"
+        );
     }
 }
 
@@ -266,6 +413,9 @@ async fn a_charge_that_nobody_knows_and_an_event_that_pricing_missed_are_found()
 async fn a_verifying_session_cannot_write() {
     let db = TestDb::create("readonly").await;
     let mut connection = open(&db.url()).await.unwrap();
-    let error = sqlx::raw_sql("CREATE TABLE t ()").execute(&mut connection).await.unwrap_err();
+    let error = sqlx::raw_sql("CREATE TABLE t ()")
+        .execute(&mut connection)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("read-only"), "{error}");
 }

@@ -16,8 +16,11 @@ pub fn run(arguments: &BuildArguments) -> anyhow::Result<ExitCode> {
     if !arguments.data.is_dir() {
         bail!("--data {}: no such folder", arguments.data.display());
     }
-    std::fs::create_dir_all(&arguments.out).with_context(|| format!("make {}", arguments.out.display()))?;
-    let report = build::build(&city, &arguments.data, &arguments.out, &mut |text| say::step(text))?;
+    std::fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("make {}", arguments.out.display()))?;
+    let report = build::build(&city, &arguments.data, &arguments.out, &mut |text| {
+        say::step(text)
+    })?;
     print!("{report}");
     Ok(ExitCode::SUCCESS)
 }

@@ -63,7 +63,10 @@ pub async fn run(arguments: EveningArguments, stop: CancellationToken) -> anyhow
 /// The same clock, a head start earlier.
 fn early(clock: ClockConfig, speed: f64) -> anyhow::Result<ClockConfig> {
     let head_start = chrono::TimeDelta::from_std(HEAD_START.mul_f64(speed))?;
-    Ok(ClockConfig::starting_now(clock.clock().now() - head_start, speed)?)
+    Ok(ClockConfig::starting_now(
+        clock.clock().now() - head_start,
+        speed,
+    )?)
 }
 
 async fn evening(
@@ -91,14 +94,21 @@ async fn evening(
         traces,
         outcomes: outcomes.clone(),
         restarts: restarts(stack),
-        simulator: std::fs::read(seen.path()).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default(),
+        simulator: std::fs::read(seen.path())
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default(),
     });
     present(&report, &outcomes);
     if let Some(file) = &arguments.report {
         report.write(file)?;
         say::step(format_args!("report in {}", file.display()));
     }
-    Ok(if report.verify.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.verify.violations == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn present(report: &Report, outcomes: &[Outcome]) {
@@ -111,7 +121,11 @@ fn present(report: &Report, outcomes: &[Outcome]) {
 }
 
 fn restarts(stack: &Stack) -> BTreeMap<String, u32> {
-    stack.restarts().into_iter().filter(|(_, restarts)| *restarts > 0).collect()
+    stack
+        .restarts()
+        .into_iter()
+        .filter(|(_, restarts)| *restarts > 0)
+        .collect()
 }
 
 /// Runs the simulator to its end, or ends it early.
@@ -121,7 +135,9 @@ async fn simulate(
     report: &Path,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut simulator = simulator(arguments, stack, report)?.spawn().context("start the simulator")?;
+    let mut simulator = simulator(arguments, stack, report)?
+        .spawn()
+        .context("start the simulator")?;
     let relayed = relay(&mut simulator);
     let ended = tokio::select! {
         status = async {
@@ -139,13 +155,32 @@ async fn simulate(
     Ok(())
 }
 
-fn simulator(arguments: &EveningArguments, stack: &Stack, report: &Path) -> anyhow::Result<Command> {
+fn simulator(
+    arguments: &EveningArguments,
+    stack: &Stack,
+    report: &Path,
+) -> anyhow::Result<Command> {
     let file = stack.file();
-    let mut command = Command::new(services::binary(&services::binaries()?, services::SIMULATOR)?);
-    command.args(["--gateway", &file.gateway, "--sign-in", &file.sign_in, "--city", &file.city]);
+    let mut command = Command::new(services::binary(
+        &services::binaries()?,
+        services::SIMULATOR,
+    )?);
+    command.args([
+        "--gateway",
+        &file.gateway,
+        "--sign-in",
+        &file.sign_in,
+        "--city",
+        &file.city,
+    ]);
     command.args(["--clock", &file.clock, "--for", &arguments.window]);
     command.args(["--from", arguments.up.from.as_deref().unwrap_or(FROM)]);
-    command.args(["--seed", &arguments.seed.to_string(), "--demand-scale", &arguments.demand_scale.to_string()]);
+    command.args([
+        "--seed",
+        &arguments.seed.to_string(),
+        "--demand-scale",
+        &arguments.demand_scale.to_string(),
+    ]);
     command.arg("--report").arg(report);
     if let Some(drivers) = arguments.drivers {
         command.args(["--drivers", &drivers.to_string()]);
@@ -154,14 +189,21 @@ fn simulator(arguments: &EveningArguments, stack: &Stack, report: &Path) -> anyh
         command.arg("--data").arg(data);
     }
     // In a group of its own, like the services: Ctrl-C is the launcher's to pass on.
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
     command.env("HEXCAB_EXIT_WITH_PARENT", std::process::id().to_string());
     Ok(command)
 }
 
 /// Passes the simulator's lines on, but for its report, which is in a file too.
 fn relay(simulator: &mut Child) -> impl Future<Output = ()> + use<> {
-    let lines = simulator.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+    let lines = simulator
+        .stdout
+        .take()
+        .map(|stdout| BufReader::new(stdout).lines());
     async move {
         let Some(mut lines) = lines else { return };
         while let Ok(Some(line)) = lines.next_line().await {

@@ -15,7 +15,9 @@ use crate::{
 /// requested → offered → accepted → picked up → completed, and what else became of them.
 pub fn funnel(report: &Report) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["rides", "", ""]);
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["rides", "", ""]);
     for (what, count) in [
         ("requested", report.requests),
         ("→ offered", report.offered),
@@ -26,25 +28,54 @@ pub fn funnel(report: &Report) -> Table {
         ("open", report.in_progress),
         ("cancelled", report.cancelled),
     ] {
-        table.add_row([what.to_owned(), count.to_string(), share(count, report.requests)]);
+        table.add_row([
+            what.to_owned(),
+            count.to_string(),
+            share(count, report.requests),
+        ]);
     }
     for (by, count) in &report.cancelled_by {
-        table.add_row([format!("  {}", by.replace('_', " ")), count.to_string(), share(*count, report.requests)]);
+        table.add_row([
+            format!("  {}", by.replace('_', " ")),
+            count.to_string(),
+            share(*count, report.requests),
+        ]);
     }
     let (offers, seconds) = (report.offers, "p50 / p95, city seconds".to_owned());
-    let told = format!("{} accepted, {} declined, {} ran out", offers.accepted, offers.declined, offers.expired);
-    table.add_row(["offers per ride".to_owned(), format!("{:.2}", report.offers_per_trip), told]);
-    table.add_row(["time to match".to_owned(), quantiles(report.match_seconds), seconds.clone()]);
-    table.add_row(["time to pick up".to_owned(), quantiles(report.pickup_seconds), seconds]);
+    let told = format!(
+        "{} accepted, {} declined, {} ran out",
+        offers.accepted, offers.declined, offers.expired
+    );
+    table.add_row([
+        "offers per ride".to_owned(),
+        format!("{:.2}", report.offers_per_trip),
+        told,
+    ]);
+    table.add_row([
+        "time to match".to_owned(),
+        quantiles(report.match_seconds),
+        seconds.clone(),
+    ]);
+    table.add_row([
+        "time to pick up".to_owned(),
+        quantiles(report.pickup_seconds),
+        seconds,
+    ]);
     let connected = format!("{} connected", report.traces.connected);
-    table.add_row(["traces".to_owned(), report.traces.rides.to_string(), connected]);
+    table.add_row([
+        "traces".to_owned(),
+        report.traces.rides.to_string(),
+        connected,
+    ]);
     table
 }
 
 /// What riders paid and who has it.
 pub fn money(report: &Report) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["money", ""]);
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["money", ""]);
     for (what, minor) in [
         ("held", report.held_minor),
         ("captured", report.captured_minor),
@@ -56,18 +87,32 @@ pub fn money(report: &Report) -> Table {
     ] {
         table.add_row([what.to_owned(), amount(minor, &report.currency)]);
     }
-    let times = |bp: Option<i32>| bp.map_or("–".to_owned(), |bp| format!("{:.2}", f64::from(bp) / 10_000.0));
-    let range = format!("× {} to {}", times(report.surge.min_bp), times(report.surge.max_bp));
+    let times = |bp: Option<i32>| {
+        bp.map_or("–".to_owned(), |bp| {
+            format!("{:.2}", f64::from(bp) / 10_000.0)
+        })
+    };
+    let range = format!(
+        "× {} to {}",
+        times(report.surge.min_bp),
+        times(report.surge.max_bp)
+    );
     table.add_row(["surge".to_owned(), range]);
     table
 }
 
 fn share(count: i64, of: i64) -> String {
-    if of == 0 { String::new() } else { format!("{:.1} %", 100.0 * count as f64 / of as f64) }
+    if of == 0 {
+        String::new()
+    } else {
+        format!("{:.1} %", 100.0 * count as f64 / of as f64)
+    }
 }
 
 fn quantiles(of: Quantiles) -> String {
-    let text = |seconds: Option<f64>| seconds.map_or("–".to_owned(), |seconds| format!("{seconds:.0} s"));
+    let text = |seconds: Option<f64>| {
+        seconds.map_or("–".to_owned(), |seconds| format!("{seconds:.0} s"))
+    };
     format!("{} / {}", text(of.p50), text(of.p95))
 }
 
@@ -83,9 +128,20 @@ fn amount(minor: i64, currency: &str) -> String {
 /// # Errors
 /// When the sign-in endpoint does not answer.
 pub async fn ready_lines(city: &CityFile) -> anyhow::Result<String> {
-    let signed = sign_in(&city.sign_in, SignIn { role: Role::Rider, id: None }).await?;
+    let signed = sign_in(
+        &city.sign_in,
+        SignIn {
+            role: Role::Rider,
+            id: None,
+        },
+    )
+    .await?;
     let (gateway, token, id) = (&city.gateway, &signed.token, &city.city);
-    let trip = city.services.get("trip").map(|trip| trip.grpc.trim_start_matches("http://")).unwrap_or_default();
+    let trip = city
+        .services
+        .get("trip")
+        .map(|trip| trip.grpc.trim_start_matches("http://"))
+        .unwrap_or_default();
     let secret = city.service_token_file.display();
     Ok(format!(
         "a quote (the token is good for {} minutes; `hexcab token --role rider` gives another):\n\

@@ -35,21 +35,33 @@ pub struct Record {
 impl Record {
     /// Takes a copy.
     pub fn of(message: &BorrowedMessage<'_>) -> Self {
-        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers = message
+            .headers()
+            .into_iter()
+            .flat_map(|headers| headers.iter());
         Self {
             topic: message.topic().to_owned(),
             partition: message.partition(),
             offset: message.offset(),
             key: message.key().unwrap_or_default().to_vec(),
             payload: message.payload().unwrap_or_default().to_vec(),
-            headers: headers.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect(),
+            headers: headers
+                .map(|header| {
+                    (
+                        header.key.to_owned(),
+                        header.value.unwrap_or_default().to_vec(),
+                    )
+                })
+                .collect(),
         }
     }
 
     /// A header as text; empty when it is not there.
     pub fn header(&self, key: &str) -> String {
         let found = self.headers.iter().find(|(name, _)| name == key);
-        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+        found
+            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+            .unwrap_or_default()
     }
 
     /// `topic:partition:offset`.
@@ -69,10 +81,21 @@ struct Partition {
 fn partitions(client: &BaseConsumer, topics: &[String]) -> anyhow::Result<Vec<Partition>> {
     let mut all = Vec::new();
     for topic in topics {
-        let metadata = client.fetch_metadata(Some(topic), PATIENCE).with_context(|| format!("ask about topic {topic}"))?;
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        let metadata = client
+            .fetch_metadata(Some(topic), PATIENCE)
+            .with_context(|| format!("ask about topic {topic}"))?;
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+        {
             let (first, next) = client.fetch_watermarks(topic, partition.id(), PATIENCE)?;
-            all.push(Partition { topic: topic.clone(), number: partition.id(), next, empty: first >= next });
+            all.push(Partition {
+                topic: topic.clone(),
+                number: partition.id(),
+                next,
+                empty: first >= next,
+            });
         }
     }
     Ok(all)
@@ -80,9 +103,15 @@ fn partitions(client: &BaseConsumer, topics: &[String]) -> anyhow::Result<Vec<Pa
 
 fn settings(brokers: &str) -> ClientConfig {
     let mut settings = ClientConfig::new();
-    settings.set("bootstrap.servers", brokers).set("group.id", "hexcab-events");
-    settings.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
-    settings.set("fetch.wait.max.ms", "10").set("auto.offset.reset", "earliest");
+    settings
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "hexcab-events");
+    settings
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false");
+    settings
+        .set("fetch.wait.max.ms", "10")
+        .set("auto.offset.reset", "earliest");
     settings
 }
 
@@ -108,7 +137,9 @@ pub async fn read_all(brokers: &str, topics: Vec<String>) -> anyhow::Result<Vec<
         client.assign(&assignment(&left, Offset::Beginning)?)?;
         let mut records = Vec::new();
         while !left.is_empty() {
-            let Some(message) = client.poll(PATIENCE) else { bail!("the broker stopped answering") };
+            let Some(message) = client.poll(PATIENCE) else {
+                bail!("the broker stopped answering")
+            };
             let record = Record::of(&message?);
             left.retain(|partition| {
                 let here = partition.topic == record.topic && partition.number == record.partition;
@@ -147,7 +178,10 @@ impl Writer {
     /// When the settings are refused.
     pub fn new(brokers: &str) -> anyhow::Result<Self> {
         let mut settings = ClientConfig::new();
-        settings.set("bootstrap.servers", brokers).set("enable.idempotence", "true").set("message.timeout.ms", "10000");
+        settings
+            .set("bootstrap.servers", brokers)
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", "10000");
         Ok(Self(settings.create().context("connect to the broker")?))
     }
 
@@ -158,10 +192,20 @@ impl Writer {
     pub async fn write(&self, topic: &str, record: &Record) -> anyhow::Result<()> {
         let mut headers = OwnedHeaders::new();
         for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
         }
-        let out = FutureRecord::to(topic).key(&record.key).payload(&record.payload).headers(headers);
-        self.0.send(out, PATIENCE).await.map_err(|(error, _)| error).with_context(|| format!("write to {topic}"))?;
+        let out = FutureRecord::to(topic)
+            .key(&record.key)
+            .payload(&record.payload)
+            .headers(headers);
+        self.0
+            .send(out, PATIENCE)
+            .await
+            .map_err(|(error, _)| error)
+            .with_context(|| format!("write to {topic}"))?;
         Ok(())
     }
 }

@@ -25,12 +25,25 @@ const HOW: &str = "dlq_how";
 /// # Errors
 /// When the broker does not answer or there is no such letter.
 pub async fn run(brokers: &str, command: DlqCommand) -> anyhow::Result<()> {
-    let letters = open(read_all(brokers, topic::ALL.iter().map(|topic| topic::dead_letters(topic)).collect()).await?);
+    let letters = open(
+        read_all(
+            brokers,
+            topic::ALL
+                .iter()
+                .map(|topic| topic::dead_letters(topic))
+                .collect(),
+        )
+        .await?,
+    );
     match command {
         DlqCommand::List => list(&letters),
         DlqCommand::Show { letter } => show(pick(&letters, &[letter])?[0]),
-        DlqCommand::Replay { letters: named } => settle(brokers, &pick(&letters, &named)?, "replayed").await?,
-        DlqCommand::Drop { letters: named } => settle(brokers, &pick(&letters, &named)?, "dropped").await?,
+        DlqCommand::Replay { letters: named } => {
+            settle(brokers, &pick(&letters, &named)?, "replayed").await?
+        }
+        DlqCommand::Drop { letters: named } => {
+            settle(brokers, &pick(&letters, &named)?, "dropped").await?
+        }
     }
     Ok(())
 }
@@ -62,10 +75,22 @@ fn pick<'a>(letters: &'a [Record], named: &[String]) -> anyhow::Result<Vec<&'a R
 
 fn list(letters: &[Record]) {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["letter", "event", "subject", "refused by", "reason"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header([
+        "letter",
+        "event",
+        "subject",
+        "refused by",
+        "reason",
+    ]);
     for letter in letters {
         let [kind, subject] = ["ce_type", "ce_subject"].map(|key| letter.header(key));
-        table.add_row([letter.position(), kind, subject, letter.header(dlq::CONSUMER), letter.header(dlq::REASON)]);
+        table.add_row([
+            letter.position(),
+            kind,
+            subject,
+            letter.header(dlq::CONSUMER),
+            letter.header(dlq::REASON),
+        ]);
     }
     if !letters.is_empty() {
         println!("{table}");
@@ -88,7 +113,11 @@ async fn settle(brokers: &str, letters: &[&Record], how: &str) -> anyhow::Result
     for letter in letters {
         if how == "replayed" {
             let origin = letter.header(dlq::TOPIC);
-            ensure!(topic::ALL.contains(&origin.as_str()), "{} does not say which topic it came from", letter.position());
+            ensure!(
+                topic::ALL.contains(&origin.as_str()),
+                "{} does not say which topic it came from",
+                letter.position()
+            );
             writer.write(&origin, &original(letter)).await?;
         }
         writer.write(&letter.topic, &mark(letter, how)).await?;
@@ -100,15 +129,36 @@ async fn settle(brokers: &str, letters: &[&Record], how: &str) -> anyhow::Result
 
 /// The event as it was before it was put aside.
 fn original(letter: &Record) -> Record {
-    let own = [dlq::REASON, dlq::CONSUMER, dlq::TOPIC, dlq::POSITION, dlq::TIME];
-    let headers = letter.headers.iter().filter(|(key, _)| !own.contains(&key.as_str())).cloned().collect();
-    Record { headers, ..letter.clone() }
+    let own = [
+        dlq::REASON,
+        dlq::CONSUMER,
+        dlq::TOPIC,
+        dlq::POSITION,
+        dlq::TIME,
+    ];
+    let headers = letter
+        .headers
+        .iter()
+        .filter(|(key, _)| !own.contains(&key.as_str()))
+        .cloned()
+        .collect();
+    Record {
+        headers,
+        ..letter.clone()
+    }
 }
 
 fn mark(letter: &Record, how: &str) -> Record {
     let place = format!("{}:{}", letter.partition, letter.offset);
-    let headers = vec![(SETTLED.to_owned(), place.into_bytes()), (HOW.to_owned(), how.as_bytes().to_vec())];
-    Record { payload: Vec::new(), headers, ..letter.clone() }
+    let headers = vec![
+        (SETTLED.to_owned(), place.into_bytes()),
+        (HOW.to_owned(), how.as_bytes().to_vec()),
+    ];
+    Record {
+        payload: Vec::new(),
+        headers,
+        ..letter.clone()
+    }
 }
 
 #[cfg(test)]
@@ -116,20 +166,29 @@ mod tests {
     use super::*;
 
     fn letter(offset: i64) -> Record {
-        let headers = [("ce_id", "7"), (dlq::REASON, "unreadable"), (dlq::TOPIC, topic::TRIP)];
+        let headers = [
+            ("ce_id", "7"),
+            (dlq::REASON, "unreadable"),
+            (dlq::TOPIC, topic::TRIP),
+        ];
         Record {
             topic: topic::dead_letters(topic::TRIP),
             partition: 0,
             offset,
             key: b"sf".to_vec(),
             payload: b"x".to_vec(),
-            headers: headers.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())).to_vec(),
+            headers: headers
+                .map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()))
+                .to_vec(),
         }
     }
 
     #[test]
     fn a_marked_letter_is_not_open() {
-        let done = Record { offset: 2, ..mark(&letter(0), "dropped") };
+        let done = Record {
+            offset: 2,
+            ..mark(&letter(0), "dropped")
+        };
         let left = open(vec![letter(0), letter(1), done]);
         assert_eq!(left, [letter(1)]);
         assert!(pick(&left, &["hexcab.trip.v1.dlq:0:0".into()]).is_err());
@@ -147,12 +206,27 @@ mod tests {
     async fn a_letter_goes_back_to_its_topic_once() {
         let broker = crate::stack::broker::Broker::start().unwrap();
         let writer = Writer::new(broker.bootstrap()).unwrap();
-        writer.write(&topic::dead_letters(topic::TRIP), &letter(0)).await.unwrap();
+        writer
+            .write(&topic::dead_letters(topic::TRIP), &letter(0))
+            .await
+            .unwrap();
         for _ in 0..2 {
-            run(broker.bootstrap(), DlqCommand::Replay { letters: Vec::new() }).await.unwrap();
+            run(
+                broker.bootstrap(),
+                DlqCommand::Replay {
+                    letters: Vec::new(),
+                },
+            )
+            .await
+            .unwrap();
         }
-        let back = read_all(broker.bootstrap(), vec![topic::TRIP.to_owned()]).await.unwrap();
+        let back = read_all(broker.bootstrap(), vec![topic::TRIP.to_owned()])
+            .await
+            .unwrap();
         assert_eq!(back.len(), 1);
-        assert_eq!((back[0].header("ce_id"), back[0].header(dlq::REASON)), ("7".to_owned(), String::new()));
+        assert_eq!(
+            (back[0].header("ce_id"), back[0].header(dlq::REASON)),
+            ("7".to_owned(), String::new())
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! `hexcab events tail`: a line an event, as they come.
 
+use std::io::Write as _;
+
 use anyhow::bail;
 use hexcab_bus::topic;
 use hexcab_proto::{
@@ -18,19 +20,27 @@ use super::kafka::{Record, follow, read_all};
 ///
 /// # Errors
 /// When a topic is unknown or the broker does not answer.
-pub async fn run(brokers: &str, names: &[String], all: bool, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    brokers: &str,
+    names: &[String],
+    all: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let topics = topics(names)?;
     if all {
         let mut records = read_all(brokers, topics).await?;
         records.sort_by_key(|record| record.header("ce_time"));
-        records.iter().for_each(print);
+        records
+            .iter()
+            .take_while(|record| print(record))
+            .for_each(drop);
         return Ok(());
     }
     let consumer = follow(brokers, topics).await?;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            message = consumer.recv() => print(&Record::of(&message?)),
+            message = consumer.recv() => if !print(&Record::of(&message?)) { return Ok(()) },
         }
     }
 }
@@ -40,26 +50,42 @@ fn topics(names: &[String]) -> anyhow::Result<Vec<String>> {
         return Ok(topic::ALL.map(str::to_owned).to_vec());
     }
     let full = |name: &String| {
-        let known = topic::ALL.into_iter().find(|topic| topic == name || *topic == format!("hexcab.{name}.v1"));
+        let known = topic::ALL
+            .into_iter()
+            .find(|topic| topic == name || *topic == format!("hexcab.{name}.v1"));
         match known {
             Some(topic) => Ok(topic.to_owned()),
-            None => bail!("there is no topic {name}; there are {}", topic::ALL.join(", ")),
+            None => bail!(
+                "there is no topic {name}; there are {}",
+                topic::ALL.join(", ")
+            ),
         }
     };
     names.iter().map(full).collect()
 }
 
-fn print(record: &Record) {
+/// A line; false when nobody reads any more (`hexcab events tail | head`).
+fn print(record: &Record) -> bool {
     let [time, kind, subject, traceparent] =
         ["ce_time", "ce_type", "ce_subject", "traceparent"].map(|key| record.header(key));
-    let trace = hexcab_telemetry::trace_id(&traceparent).unwrap_or("-");
-    println!("{time:<32} {kind:<34} {subject:<44} {trace} {}", record.position());
+    let (trace, place) = (
+        hexcab_telemetry::trace_id(&traceparent).unwrap_or("-"),
+        record.position(),
+    );
+    writeln!(
+        std::io::stdout(),
+        "{time:<32} {kind:<34} {subject:<44} {trace} {place}"
+    )
+    .is_ok()
 }
 
 /// What a payload says, for eyes; or that it cannot be read.
 pub fn describe(topic: &str, payload: &[u8]) -> String {
     fn read<M: Message + Default + std::fmt::Debug>(payload: &[u8]) -> String {
-        M::decode(payload).map_or_else(|error| format!("cannot be read: {error}"), |message| format!("{message:#?}"))
+        M::decode(payload).map_or_else(
+            |error| format!("cannot be read: {error}"),
+            |message| format!("{message:#?}"),
+        )
     }
     match topic {
         topic::TRIP => read::<TripEvent>(payload),
@@ -78,8 +104,16 @@ mod tests {
 
     #[test]
     fn a_topic_may_be_named_in_short() {
-        assert_eq!(topics(&["trip".into(), topic::SURGE.into()]).unwrap(), [topic::TRIP, topic::SURGE]);
+        assert_eq!(
+            topics(&["trip".into(), topic::SURGE.into()]).unwrap(),
+            [topic::TRIP, topic::SURGE]
+        );
         assert_eq!(topics(&[]).unwrap().len(), topic::ALL.len());
-        assert!(topics(&["trips".into()]).unwrap_err().to_string().contains("there are"));
+        assert!(
+            topics(&["trips".into()])
+                .unwrap_err()
+                .to_string()
+                .contains("there are")
+        );
     }
 }

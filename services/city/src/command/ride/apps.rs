@@ -36,19 +36,32 @@ impl Rest {
     pub async fn sign_in(place: &Place, role: Role) -> anyhow::Result<Self> {
         let who = sign_in(&place.sign_in, SignIn { role, id: None }).await?;
         let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        Ok(Self { http, gateway: place.gateway.clone(), who })
+        Ok(Self {
+            http,
+            gateway: place.gateway.clone(),
+            who,
+        })
     }
 
     /// `GET`.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let asked = self.http.get(format!("{}{path}", self.gateway)).bearer_auth(&self.who.token).send().await;
+        let asked = self
+            .http
+            .get(format!("{}{path}", self.gateway))
+            .bearer_auth(&self.who.token)
+            .send()
+            .await;
         read(path, asked).await
     }
 
     /// `POST`, each with a key of its own.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.gateway);
-        let asked = self.http.post(url).bearer_auth(&self.who.token).header("Idempotency-Key", Uuid::now_v7().to_string());
+        let asked = self
+            .http
+            .post(url)
+            .bearer_auth(&self.who.token)
+            .header("Idempotency-Key", Uuid::now_v7().to_string());
         read(path, asked.json(body).send().await).await
     }
 }
@@ -75,9 +88,20 @@ impl DriverApp {
     /// Connects and says where he is.
     pub async fn connect(place: &Place, who: &SignedIn, at: (f64, f64)) -> anyhow::Result<Self> {
         let base = place.gateway.replacen("http", "ws", 1);
-        let url = format!("{base}/v1/driver/ws?city={}&access_token={}", place.city, who.token);
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.context("connect the driver's app")?;
-        let mut app = Self { socket, clock: place.clock.clone(), at, status: "available", next_ping: Instant::now() };
+        let url = format!(
+            "{base}/v1/driver/ws?city={}&access_token={}",
+            place.city, who.token
+        );
+        let (socket, _) = tokio_tungstenite::connect_async(url)
+            .await
+            .context("connect the driver's app")?;
+        let mut app = Self {
+            socket,
+            clock: place.clock.clone(),
+            at,
+            status: "available",
+            next_ping: Instant::now(),
+        };
         app.ping().await?;
         Ok(app)
     }
@@ -93,15 +117,28 @@ impl DriverApp {
         let id = Uuid::now_v7().to_string();
         command["request_id"] = json!(id);
         self.send(&command).await?;
-        let result = self.wait_for(PATIENCE, |message| message["type"] == "result" && message["request_id"] == id.as_str()).await?;
+        let result = self
+            .wait_for(PATIENCE, |message| {
+                message["type"] == "result" && message["request_id"] == id.as_str()
+            })
+            .await?;
         if result["ok"] != true {
-            bail!("{} was refused: {} {}", command["type"], result["reason"], result["detail"]);
+            bail!(
+                "{} was refused: {} {}",
+                command["type"],
+                result["reason"],
+                result["detail"]
+            );
         }
         Ok(result)
     }
 
     /// Waits for a message, pinging meanwhile.
-    pub async fn wait_for(&mut self, patience: Duration, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    pub async fn wait_for(
+        &mut self,
+        patience: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
         let deadline = Instant::now() + patience;
         loop {
             tokio::select! {
@@ -131,6 +168,9 @@ impl DriverApp {
     }
 
     async fn send(&mut self, message: &Value) -> anyhow::Result<()> {
-        self.socket.send(Message::text(message.to_string())).await.context("send to the gateway")
+        self.socket
+            .send(Message::text(message.to_string()))
+            .await
+            .context("send to the gateway")
     }
 }
