@@ -65,6 +65,22 @@ impl Collector {
         self.url.clone()
     }
 
+    /// Spans of other traces that say they are of this trip: a hop that began a trace of its own.
+    pub fn astray(&self, trip: &str, trace: &str) -> Vec<Span> {
+        let traces = self.traces.lock();
+        let others = traces.iter().filter(|(id, _)| *id != trace);
+        let of_trip = |span: &&Span| {
+            span.attributes
+                .get("hexcab.trip.id")
+                .is_some_and(|id| id.ends_with(trip))
+        };
+        others
+            .flat_map(|(_, spans)| spans)
+            .filter(of_trip)
+            .cloned()
+            .collect()
+    }
+
     /// The spans of a trace so far.
     pub fn trace(&self, id: &str) -> Trace {
         Trace(self.traces.lock().get(id).cloned().unwrap_or_default())

@@ -69,18 +69,19 @@ pub async fn are_for_one_driver_only(city: Arc<City>) {
         offer,
     } = offered(&city).await;
     let other = Driver::new(&city, PICKUP.north(800.0)).await;
-    let stolen = other.accept(&trip, &offer).await;
+    driver
+        .act(&trip, "accept", json!({"epoch": 7}))
+        .await
+        .refused(409, "NO_OPEN_OFFER");
+    // Both at once, for the same epoch: the one who was asked has it.
+    let (stolen, taken) = tokio::join!(other.accept(&trip, &offer), driver.accept(&trip, &offer));
     assert_eq!(stolen.status, 403, "{}", stolen.body);
     assert!(
         matches!(stolen.reason(), "NOT_YOUR_OFFER" | "NOT_YOUR_TRIP"),
         "{}",
         stolen.body
     );
-    driver
-        .act(&trip, "accept", json!({"epoch": 7}))
-        .await
-        .refused(409, "NO_OPEN_OFFER");
-    driver.accept(&trip, &offer).await.ok();
+    assert_eq!(taken.ok()["state"], "EN_ROUTE");
     let seen = rider.until(&trip, "EN_ROUTE").await;
     assert_eq!(seen["driver"], driver.id.as_str());
     rider.cancel(&trip).await.ok();

@@ -32,6 +32,12 @@ pub async fn of_a_ride_is_one_tree_over_every_hop(city: Arc<City>) {
     })
     .await;
 
+    let astray = city.spans.astray(&trip, &id);
+    assert!(
+        astray.is_empty(),
+        "hops that began a trace of their own: {astray:#?}"
+    );
+
     let services: BTreeSet<&str> = trace.0.iter().map(|span| span.service.as_str()).collect();
     for service in [
         "gateway",
@@ -56,7 +62,7 @@ pub async fn of_a_ride_is_one_tree_over_every_hop(city: Arc<City>) {
     assert_eq!(roots[0].parent, "");
 
     // Who is whose parent, nearest first; every line must stand in the ancestry in this order.
-    let lines: [(&str, &str, &[&str]); 9] = [
+    let lines: [(&str, &str, &[&str]); 10] = [
         (
             "pricing",
             "CreateQuote",
@@ -88,6 +94,15 @@ pub async fn of_a_ride_is_one_tree_over_every_hop(city: Arc<City>) {
             "payment",
             "process hexcab.trip.v1",
             &["trip send hexcab.trip.v1"],
+        ),
+        (
+            "payment-sandbox",
+            "POST /v1/payment_intents",
+            &[
+                "payment",
+                "trip send hexcab.trip.v1",
+                "gateway POST /v1/trips",
+            ],
         ),
         (
             "payment-sandbox",

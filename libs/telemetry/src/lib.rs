@@ -23,6 +23,10 @@ use tracing_subscriber::{
 pub use context::{add_link, current_traceparent, set_parent, trace_id, traceparent_of};
 pub use log::LogFormat;
 
+/// Spans that may wait to be exported. The SDK keeps room for all of them from the start, about 400 bytes each.
+const SPAN_QUEUE: usize = 8_192;
+/// How often spans are exported: what a killed process loses.
+const EXPORT_EVERY: Duration = Duration::from_millis(200);
 /// How long one export may take before its spans are dropped.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -101,14 +105,14 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<T
     Ok(Telemetry { provider })
 }
 
-/// Exports every second in batches; what does not fit the queue is dropped and counted by the SDK.
+/// Exports in batches; what does not fit the queue is dropped and counted by the SDK.
 fn batch_processor(
     exporter: opentelemetry_otlp::SpanExporter,
 ) -> opentelemetry_sdk::trace::BatchSpanProcessor {
     let config = opentelemetry_sdk::trace::BatchConfigBuilder::default()
-        .with_max_queue_size(65_536)
-        .with_max_export_batch_size(2_048)
-        .with_scheduled_delay(Duration::from_millis(500))
+        .with_max_queue_size(SPAN_QUEUE)
+        .with_max_export_batch_size(SPAN_QUEUE / 8)
+        .with_scheduled_delay(EXPORT_EVERY)
         .build();
     opentelemetry_sdk::trace::BatchSpanProcessor::builder(exporter)
         .with_batch_config(config)
