@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use crate::{Api, eventually, spans::Collector};
 
 /// City seconds per second: fast, and still slow enough that a 15 s offer can be answered on a busy machine.
-const SPEED: &str = "15";
+const SPEED: &str = "20";
 /// Every service that a city runs, in the order they are started.
 pub const SERVICES: [&str; 7] = [
     "sandbox", "location", "trip", "pricing", "payment", "dispatch", "gateway",
@@ -55,6 +55,7 @@ impl City {
             .expect("a folder");
         let mut launcher = Command::new(binary("hexcab"));
         launcher
+            .env("HEXCAB_EXIT_WITH_PARENT", std::process::id().to_string())
             .args([
                 "up",
                 "--speed",

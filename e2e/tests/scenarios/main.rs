@@ -1,7 +1,8 @@
-//! Whole rides through a running city, one scenario after another, each through public APIs against separate processes.
+//! Whole rides through a running city, each scenario through public APIs against separate processes.
 //!
-//! The city is one, started here as a user would start it; scenarios leave no open trip and no driver online behind. At
-//! the end the invariants are checked over everything that happened, and the city is stopped and leaves no process.
+//! The city is one, started here as a user would start it; scenarios leave no open trip and no driver online behind, and
+//! say what they must have for themselves. At the end the invariants are checked over everything that happened, and the
+//! city is stopped and leaves no process.
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
@@ -26,73 +27,97 @@ use std::{
 use hexcab_e2e::{CIVIC_CENTER, City, Driver, FERRY_BUILDING, Place, Rider};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
+use tokio::sync::{Mutex, RwLock};
 
-type Scenario = fn(Arc<City>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A scenario's work.
+type Work = fn(Arc<City>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a scenario must have for itself.
+#[derive(Clone, Copy)]
+enum Needs {
+    /// Nothing: it brings no driver and harms nobody.
+    Nothing,
+    /// The pickup: its riders and drivers must not be matched with another scenario's.
+    Pickup,
+    /// The whole city: it breaks things.
+    City,
+}
+
+/// The locks behind [`Needs`].
+#[derive(Default)]
+struct Places {
+    city: RwLock<()>,
+    pickup: Mutex<()>,
+}
 
 macro_rules! scenarios {
-    ($($module:ident :: $name:ident),+ $(,)?) => {
-        vec![$((concat!(stringify!($module), "::", stringify!($name)), (|city| Box::pin($module::$name(city))) as Scenario)),+]
+    ($($needs:ident $module:ident :: $name:ident),+ $(,)?) => {
+        vec![$((
+            concat!(stringify!($module), "::", stringify!($name)),
+            Needs::$needs,
+            (|city| Box::pin($module::$name(city))) as Work,
+        )),+]
     };
 }
 
-fn all() -> Vec<(&'static str, Scenario)> {
+fn all() -> Vec<(&'static str, Needs, Work)> {
     scenarios![
-        ride::is_carried_from_quote_to_money,
-        ride::is_carried_by_websocket_and_by_grpc,
-        trace::of_a_ride_is_one_tree_over_every_hop,
-        offers::that_are_declined_go_to_another_driver,
-        offers::that_are_ignored_expire_and_go_on,
-        offers::that_nobody_can_take_end_in_expiry,
-        offers::are_for_one_driver_only,
-        cancels::while_an_offer_is_open_end_the_trip,
-        cancels::by_the_driver_bring_another_driver,
-        cancels::late_ones_cost_a_fee,
-        races::accept_and_cancel_at_the_same_moment,
-        quotes::are_requested_once_whatever_is_repeated,
-        quotes::cannot_be_reused_or_forged_or_borrowed,
-        quotes::expire,
-        money::declined_releases_the_driver,
-        nonsense::is_refused_clearly,
-        nonsense::in_a_websocket_leaves_the_session_up,
-        nonsense::of_foreign_users_is_refused,
-        grpc::a_stranger_can_list_and_call_every_service,
-        crashes::of_each_service_cost_only_delay,
-        broker::that_lost_its_data_costs_only_delay,
+        Nothing offers::that_nobody_can_take_end_in_expiry,
+        Pickup ride::is_carried_from_quote_to_money,
+        Pickup ride::is_carried_by_websocket_and_by_grpc,
+        Pickup trace::of_a_ride_is_one_tree_over_every_hop,
+        Nothing quotes::expire,
+        Nothing quotes::are_requested_once_whatever_is_repeated,
+        Nothing quotes::cannot_be_reused_or_forged_or_borrowed,
+        Nothing nonsense::is_refused_clearly,
+        Nothing nonsense::in_a_websocket_leaves_the_session_up,
+        Nothing nonsense::of_foreign_users_is_refused,
+        Nothing grpc::a_stranger_can_list_and_call_every_service,
+        Pickup offers::that_are_declined_go_to_another_driver,
+        Pickup offers::that_are_ignored_expire_and_go_on,
+        Pickup offers::are_for_one_driver_only,
+        Pickup cancels::while_an_offer_is_open_end_the_trip,
+        Pickup cancels::by_the_driver_bring_another_driver,
+        Pickup cancels::late_ones_cost_a_fee,
+        Pickup races::accept_and_cancel_at_the_same_moment,
+        Pickup money::declined_releases_the_driver,
+        City crashes::of_each_service_cost_only_delay,
+        City broker::that_lost_its_data_costs_only_delay,
+        City invariants::hold_after_all_that,
     ]
 }
 
+mod invariants {
+    pub async fn hold_after_all_that(city: std::sync::Arc<hexcab_e2e::City>) {
+        city.verify().await;
+    }
+}
+
+/// Scenarios at once.
+const AT_ONCE: usize = 4;
+
 fn main() {
     let mut arguments = Arguments::from_args();
-    // They share one city.
-    arguments.test_threads = Some(1);
+    arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).min(AT_ONCE));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     let runtime: &'static tokio::runtime::Runtime = Box::leak(Box::new(runtime));
+    let places: &'static Places = Box::leak(Box::default());
     static CITY: OnceLock<Arc<City>> = OnceLock::new();
     let city = || {
         CITY.get_or_init(|| runtime.block_on(async { Arc::new(City::start().await) }))
             .clone()
     };
 
-    let mut trials: Vec<Trial> = all()
-        .into_iter()
-        .map(|(name, scenario)| {
-            Trial::test(name, move || {
-                let city = city();
-                guarded(move || runtime.block_on(scenario(city)))
-            })
-        })
-        .collect();
-    trials.push(Trial::test(
-        "zz_every_invariant_holds_afterwards",
-        move || {
+    let trials = all().into_iter().map(|(name, needs, work)| {
+        Trial::test(name, move || {
             let city = city();
-            guarded(move || runtime.block_on(async move { city.verify().await }))
-        },
-    ));
-    let conclusion = libtest_mimic::run(&arguments, trials);
+            guarded(move || runtime.block_on(alone(places, needs, work(city))))
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
     let stopped = match CITY.get().cloned() {
         Some(city) => guarded(move || runtime.block_on(async move { city.stop().await })),
         None => Ok(()),
@@ -102,6 +127,25 @@ fn main() {
     }
     let code = i32::from(conclusion.has_failed() || stopped.is_err());
     std::process::exit(code);
+}
+
+/// Does the work with what it must have for itself.
+async fn alone(places: &Places, needs: Needs, work: impl Future<Output = ()>) {
+    match needs {
+        Needs::Nothing => {
+            let _shared = places.city.read().await;
+            work.await;
+        }
+        Needs::Pickup => {
+            let _pickup = places.pickup.lock().await;
+            let _shared = places.city.read().await;
+            work.await;
+        }
+        Needs::City => {
+            let _whole = places.city.write().await;
+            work.await;
+        }
+    }
 }
 
 fn guarded(work: impl FnOnce()) -> Result<(), Failed> {

@@ -1,11 +1,16 @@
 //! Publishing: idempotent, acknowledged by all replicas.
+//!
+//! An idempotent client that met a fatal error (such as losing its producer id) never publishes again: the [`Producer`]
+//! then makes itself a new one. Does not send again what failed: the caller knows whether that still matters.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hexcab_types::EventId;
+use parking_lot::RwLock;
 use rdkafka::{
     error::KafkaError,
     producer::{FutureProducer, FutureRecord, Producer as _},
+    types::RDKafkaErrorCode,
 };
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
@@ -30,7 +35,7 @@ pub enum BusError {
         #[source]
         source: KafkaError,
     },
-    /// The client could not be made, or has failed for good.
+    /// The client could not be made, or had failed for good; in the second case the next event goes to a new one.
     #[error("kafka client")]
     Client(#[source] KafkaError),
 }
@@ -38,7 +43,12 @@ pub enum BusError {
 /// A producer; clones share its connections.
 #[derive(Clone)]
 pub struct Producer {
-    inner: FutureProducer,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: BusConfig,
+    client: RwLock<Arc<FutureProducer>>,
 }
 
 impl Producer {
@@ -47,8 +57,13 @@ impl Producer {
     /// # Errors
     /// When the settings are refused.
     pub fn connect(config: &BusConfig) -> Result<Self, BusError> {
-        let inner = config.producer().create().map_err(BusError::Client)?;
-        Ok(Self { inner })
+        let shared = Shared {
+            config: config.clone(),
+            client: RwLock::new(create(config)?),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Publishes an event with an id of its own and waits until the broker has it.
@@ -74,15 +89,16 @@ impl Producer {
             .payload(event.payload)
             .headers(headers);
         let topic = event.topic.to_owned();
-        let delivery = match self.inner.send_result(record) {
+        let client = self.client();
+        let delivery = match client.send_result(record) {
             Ok(delivery) => delivery,
-            Err((source, _)) => return Err(self.failed(topic, source)),
+            Err((source, _)) => return Err(self.failed(&client, topic, source)),
         };
         let producer = self.clone();
         let delivered = async move {
             match delivery.await {
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err((source, _))) => Err(producer.failed(topic, source)),
+                Ok(Err((source, _))) => Err(producer.failed(&client, topic, source)),
                 Err(_) => Err(BusError::NotPublished {
                     topic,
                     source: KafkaError::Canceled,
@@ -92,13 +108,32 @@ impl Producer {
         Ok(delivered.instrument(span))
     }
 
-    fn failed(&self, topic: String, source: KafkaError) -> BusError {
-        match self.inner.client().fatal_error() {
+    fn client(&self) -> Arc<FutureProducer> {
+        self.shared.client.read().clone()
+    }
+
+    /// What a failure of `client` means; replaces the client when it was its last.
+    fn failed(&self, client: &Arc<FutureProducer>, topic: String, source: KafkaError) -> BusError {
+        match client.client().fatal_error() {
             Some((code, text)) => {
-                tracing::error!(?code, text, "the producer failed for good");
+                self.replace(client, code, &text);
                 BusError::Client(source)
             }
             None => BusError::NotPublished { topic, source },
+        }
+    }
+
+    fn replace(&self, failed: &Arc<FutureProducer>, code: RDKafkaErrorCode, text: &str) {
+        let mut current = self.shared.client.write();
+        if !Arc::ptr_eq(&current, failed) {
+            // Another event of the failed client was here first.
+            return;
+        }
+        tracing::error!(?code, text, "the producer failed for good and is replaced");
+        match create(&self.shared.config) {
+            Ok(fresh) => *current = fresh,
+            // The next failure tries again.
+            Err(error) => tracing::error!(%error, "the producer is not replaced"),
         }
     }
 
@@ -114,20 +149,23 @@ impl Producer {
             .key(key)
             .payload(payload)
             .headers(headers);
-        let sent = self.inner.send(record, QUEUE_WAIT).await;
+        let client = self.client();
+        let sent = client.send(record, QUEUE_WAIT).await;
         sent.map(|_| ())
-            .map_err(|(source, _)| BusError::NotPublished {
-                topic: topic.to_owned(),
-                source,
-            })
+            .map_err(|(source, _)| self.failed(&client, topic.to_owned(), source))
     }
 
     /// Waits until everything that was queued has been sent, at most this long.
     pub async fn flush(&self, patience: Duration) {
-        let inner = self.inner.clone();
+        let client = self.client();
         // The client's flush blocks its thread.
-        let _ = tokio::task::spawn_blocking(move || inner.flush(patience)).await;
+        let _ = tokio::task::spawn_blocking(move || client.flush(patience)).await;
     }
+}
+
+fn create(config: &BusConfig) -> Result<Arc<FutureProducer>, BusError> {
+    let client = config.producer().create().map_err(BusError::Client)?;
+    Ok(Arc::new(client))
 }
 
 /// A producer span in the event's trace. An event without a trace has no span: it belongs to no ride.

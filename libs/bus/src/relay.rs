@@ -2,7 +2,8 @@
 //!
 //! Invariants: one relay per database (advisory lock); a row is read only when every transaction that could commit
 //! before it has ended (`tx_id < pg_snapshot_xmin`), so that none is skipped; the cursor moves after all
-//! acknowledgements. Killed in between, it publishes some events twice: the inbox absorbs that.
+//! acknowledgements, and only from where the batch began: a [`republish`] meanwhile stands. Killed in between, it
+//! publishes some events twice: the inbox absorbs that.
 
 use std::time::Duration;
 
@@ -44,6 +45,9 @@ impl From<sqlx::Error> for RelayError {
 
 #[derive(FromRow)]
 struct Waiting {
+    /// Where the cursor stood when this was read.
+    from_tx_id: String,
+    from_seq: i64,
     tx_id: String,
     seq: i64,
     event_id: Uuid,
@@ -137,7 +141,8 @@ impl Relay {
         producer: &Producer,
     ) -> Result<usize, RelayError> {
         let waiting: Vec<Waiting> = sqlx::query_as(
-            "SELECT o.tx_id::text AS tx_id, o.seq, event_id, topic, key, kind, source, subject, occur_time, traceparent, payload \
+            "SELECT c.tx_id::text AS from_tx_id, c.seq AS from_seq, o.tx_id::text AS tx_id, o.seq, \
+             event_id, topic, key, kind, source, subject, occur_time, traceparent, payload \
              FROM outbox o, outbox_cursor c \
              WHERE (o.tx_id, o.seq) > (c.tx_id, c.seq) AND o.tx_id < pg_snapshot_xmin(pg_current_snapshot()) \
              ORDER BY o.tx_id, o.seq LIMIT $1",
@@ -153,11 +158,18 @@ impl Relay {
             .map(|row| producer.enqueue(row.event_id.into(), row.record()))
             .collect::<Result<Vec<_>, _>>()?;
         try_join_all(queued).await?;
-        sqlx::query("UPDATE outbox_cursor SET tx_id = $1::text::xid8, seq = $2")
-            .bind(&last.tx_id)
-            .bind(last.seq)
-            .execute(&mut *connection)
-            .await?;
+        let moved = sqlx::query(
+            "UPDATE outbox_cursor SET tx_id = $1::text::xid8, seq = $2 WHERE tx_id = $3::text::xid8 AND seq = $4",
+        )
+        .bind(&last.tx_id)
+        .bind(last.seq)
+        .bind(&last.from_tx_id)
+        .bind(last.from_seq)
+        .execute(&mut *connection)
+        .await?;
+        if moved.rows_affected() == 0 {
+            tracing::info!("the cursor was set meanwhile: going on from there");
+        }
         Ok(waiting.len())
     }
 }

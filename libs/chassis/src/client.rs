@@ -1,7 +1,8 @@
 //! A channel to a peer that passes on what must travel: the trace, the deadline, the service token.
 //!
-//! Connects when first used and again whenever the peer comes back. Does not retry: that is the gateway's and the
-//! consumers' business.
+//! Connects when first used and again whenever the peer comes back. A connection that cannot be made, or breaks before
+//! the answer is whole, is UNAVAILABLE with DEPENDENCY_UNAVAILABLE, whatever the transport calls it. Does not retry:
+//! that is the gateway's and the consumers' business.
 
 use std::{
     future::Future,
@@ -12,12 +13,13 @@ use std::{
 
 use anyhow::Context as _;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
-use tonic::{Status, body::Body, transport::Endpoint};
+use tonic::{Code, Status, TimeoutExpired, body::Body, transport::Endpoint};
 use tower::Service;
 use tracing::{Instrument as _, Span, field::Empty};
 
-use crate::{Secret, deadline, server::code_name};
+use crate::{Secret, deadline, server::code_name, status};
 
 /// How a service calls its peers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,24 +124,58 @@ impl Service<Request<Body>> for Channel {
             request.headers_mut().entry("grpc-timeout").or_insert(value);
         }
         let recorded = span.clone();
+        let peer = peer(&request);
         Box::pin(
             async move {
+                let answer = async {
+                    match inner.call(request).await {
+                        Ok(response) => until_broken(response, peer.clone()),
+                        Err(error) => failed(&peer, &error).into_http(),
+                    }
+                };
                 let response = match left {
-                    None => inner.call(request).await?,
-                    Some(left) => match tokio::time::timeout(left, inner.call(request)).await {
-                        Ok(answered) => answered?,
-                        Err(_) => Status::deadline_exceeded(format!("no answer within {left:?}"))
-                            .into_http(),
-                    },
+                    None => answer.await,
+                    Some(left) => tokio::time::timeout(left, answer)
+                        .await
+                        .unwrap_or_else(|_| too_late(&peer).into_http()),
                 };
                 let code = Status::from_header_map(response.headers())
-                    .map_or(tonic::Code::Ok, |status| status.code());
+                    .map_or(Code::Ok, |status| status.code());
                 recorded.record("rpc.response.status_code", code_name(code));
                 Ok(response)
             }
             .instrument(span),
         )
     }
+}
+
+/// The domain of errors about the called service: `trip.hexcab` for `/hexcab.trip.v1.TripService/…`.
+fn peer(request: &Request<Body>) -> String {
+    let path = request.uri().path();
+    format!("{}.hexcab", path.split('.').nth(1).unwrap_or("peer"))
+}
+
+/// The connection could not be made or broke while the call was on its way, or the call's own time ran out, which tonic
+/// watches too. The cause goes to the log only: it names addresses.
+fn failed(peer: &str, error: &(dyn std::error::Error + 'static)) -> Status {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    if causes.clone().any(|cause| cause.is::<TimeoutExpired>()) {
+        return too_late(peer);
+    }
+    let text: Vec<String> = causes.map(ToString::to_string).collect();
+    tracing::debug!(peer, error = text.join(": "), "the connection broke");
+    status::unavailable(peer, "the connection broke before the answer came")
+}
+
+/// The same answer; when the connection breaks in the middle of its body, that says so too. What the peer itself
+/// answers comes in trailers and stays as it is.
+fn until_broken(response: Response<Body>, peer: String) -> Response<Body> {
+    response.map(|body| Body::new(body.map_err(move |error| failed(&peer, &error))))
+}
+
+fn too_late(peer: &str) -> Status {
+    let message = "no answer within the time the call had";
+    status::error(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", peer, message)
 }
 
 /// A client span in the current trace; calls made outside of any span are not traced.
@@ -156,4 +192,97 @@ fn span(request: &Request<Body>) -> Span {
         rpc.method = path,
         rpc.response.status_code = Empty,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+    };
+
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+    use super::*;
+
+    /// An empty SETTINGS frame.
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    /// A HEADERS frame on stream 1 that says `:status: 200` and leaves the stream open.
+    const OK_SO_FAR: [u8; 10] = [0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
+
+    #[tokio::test]
+    async fn a_connection_that_is_dropped_at_once_is_unavailable() {
+        is_unavailable(&call(drop).await);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_while_the_call_is_in_flight_is_unavailable() {
+        is_unavailable(&call(|mut connection| read_call(&mut connection)).await);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_within_the_answer_is_unavailable() {
+        let status = call(|mut connection| {
+            read_call(&mut connection);
+            connection.write_all(&OK_SO_FAR).unwrap();
+        });
+        is_unavailable(&status.await);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_not_there_is_unavailable() {
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = gone.local_addr().unwrap();
+        drop(gone);
+        is_unavailable(&check(&format!("http://{addr}"), Duration::from_secs(10)).await);
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_says_why() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", silent.local_addr().unwrap());
+        let status = check(&endpoint, Duration::from_millis(50)).await;
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert_eq!(
+            status::reason(&status).as_deref(),
+            Some("DEADLINE_EXCEEDED")
+        );
+    }
+
+    fn is_unavailable(status: &Status) {
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        let reason = status::reason(status);
+        assert_eq!(reason.as_deref(), Some("DEPENDENCY_UNAVAILABLE"));
+    }
+
+    /// What a call gets from a server that does this with every connection and then drops it.
+    async fn call(serve: impl Fn(TcpStream) + Send + 'static) -> Status {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || listener.incoming().flatten().for_each(serve));
+        check(&endpoint, Duration::from_secs(10)).await
+    }
+
+    async fn check(endpoint: &str, timeout: Duration) -> Status {
+        let config = ClientConfig::default().with_timeout(timeout);
+        let mut client = HealthClient::new(channel(endpoint, &config).unwrap());
+        let answer = client.check(HealthCheckRequest::default()).await;
+        answer.expect_err("nobody answers")
+    }
+
+    /// Shakes hands and reads until the call's HEADERS frame has come.
+    fn read_call(connection: &mut TcpStream) {
+        connection.write_all(&SETTINGS).unwrap();
+        connection.read_exact(&mut [0; 24]).unwrap();
+        loop {
+            let mut head = [0; 9];
+            connection.read_exact(&mut head).unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            connection.read_exact(&mut payload).unwrap();
+            if head[3] == 1 {
+                return;
+            }
+        }
+    }
 }

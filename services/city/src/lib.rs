@@ -6,7 +6,7 @@
 //! - [`tally`] the spans that were seen; [`rides`] which rides are one connected trace
 //! - [`verify`] the invariants, recomputed from the rows of the live databases
 //! - [`funnel`] what became of the requests; [`report`] the same as JSON
-//! - [`say`] what a person at the terminal is told
+//! - [`say`] what a person at the terminal is told; [`stop`] when a command is to end
 //!
 //! **Invariant:** no service is linked: they are processes, and all that is shared is `proto` and `libs`.
 //! **Invariant:** nothing outlives the launcher, however it ends.
@@ -19,5 +19,6 @@ pub mod report;
 pub mod rides;
 pub mod say;
 pub mod stack;
+pub mod stop;
 pub mod tally;
 pub mod verify;

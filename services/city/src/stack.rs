@@ -1,7 +1,7 @@
 //! A whole city on this machine: Postgres, a broker, a receiver of spans, sign-in, and every service as its own process.
 //!
 //! Reading order: [`services`] what there is, [`child`] one process, [`database`], [`broker`], [`receiver`], [`sign_in`],
-//! [`control`] the launcher's own endpoint, [`folder`] what is on disk.
+//! [`control`] the launcher's own endpoint, [`folder`] what is on disk, [`ports`] and [`open_files`] what the machine gives.
 //! Invariants: a city is up when every service is healthy; nothing is left when it has stopped, also when the launcher is
 //! killed (children watch their parent). Does not: link any service, touch their data.
 
@@ -11,6 +11,7 @@ pub mod control;
 pub mod database;
 pub mod folder;
 pub mod health;
+pub mod open_files;
 pub mod ports;
 pub mod receiver;
 pub mod services;
@@ -28,14 +29,14 @@ use futures::future::join_all;
 use hexcab_chassis::{ClockConfig, Tasks};
 use hexcab_pg::embedded::Durability;
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 
-use crate::{say, tally::Tally};
+use crate::{say, stop::Stop, tally::Tally};
 use broker::Broker;
 use child::Child;
 use database::Database;
 use folder::{CityFile, Folder, ServiceEntry};
 use health::Probe;
+use ports::Ports;
 use receiver::Receiver;
 use services::{BROKERS_VARIABLE, PortPlan, Service, WantedPorts, Wiring, url};
 use sign_in::Issuer;
@@ -46,6 +47,10 @@ const READY_TIMEOUT: Duration = Duration::from_secs(90);
 const READY_POLL: Duration = Duration::from_millis(50);
 /// A service that died this often before it was healthy is not waited for any longer.
 const DEATHS_MAX: u32 = 4;
+/// How long our own endpoints may take to finish what they are answering.
+const ENDPOINTS_STOP: Duration = Duration::from_secs(2);
+/// How long Postgres is waited for when all is to end at once.
+const DATABASE_HURRY: Duration = Duration::from_secs(2);
 /// Lines of a log that an error shows.
 const LOG_TAIL_LINES: usize = 15;
 
@@ -69,12 +74,17 @@ pub struct Options {
 }
 
 /// A city that is up.
-pub struct Stack(Arc<Running>);
+pub struct Stack {
+    running: Arc<Running>,
+    stop: Stop,
+}
 
 /// What is shared with the control endpoint.
 pub struct Running {
     folder: Folder,
     file: Mutex<CityFile>,
+    /// Held for as long as it lives.
+    _ports: Ports,
     clock: ClockConfig,
     started: Instant,
     database: Database,
@@ -92,34 +102,33 @@ impl Stack {
     ///
     /// # Errors
     /// What is missing, or which service does not come up, with the end of its log.
-    pub async fn start(options: Options, stop: &CancellationToken) -> anyhow::Result<Self> {
+    pub async fn start(options: Options, stop: &Stop) -> anyhow::Result<Self> {
         let begun = Instant::now();
+        open_files::allow_many();
         say::title(format_args!("hexcab: starting the city {}", options.city));
         let folder = Folder::open(options.dir.as_deref())?;
         let binaries = services::binaries()?;
         for service in Service::ALL {
             services::binary(&binaries, service.binary())?;
         }
-        let ports = PortPlan::find(options.ports)?;
-        let database = Database::start(
-            folder.path().join("postgres"),
-            ports.postgres,
-            options.durability,
-        )
-        .await?;
-        say::step(format_args!("postgres on 127.0.0.1:{}", ports.postgres));
-        let stack = match assemble(&options, folder, &binaries, ports, database).await {
-            Ok(stack) => stack,
-            Err((database, error)) => {
-                database.stop().await;
+        let mut ports = Ports::default();
+        let plan = PortPlan::find(options.ports, &mut ports)?;
+        say::step("postgres: making it ready");
+        let home = folder.path().join("postgres");
+        let started = Database::start(home, plan.postgres, options.durability, stop).await;
+        let database = match started {
+            Ok(database) => database,
+            Err(error) => {
+                folder.withdraw().await;
                 return Err(error);
             }
         };
-        let up = tokio::select! {
-            up = stack.0.launch(begun) => up,
-            () = stop.cancelled() => Err(anyhow::anyhow!("stopped while starting")),
+        say::step(format_args!("postgres on 127.0.0.1:{}", plan.postgres));
+        let stack = Self {
+            running: assemble(&options, folder, &binaries, (ports, plan), database).await?,
+            stop: stop.clone(),
         };
-        match up {
+        match stop.or("it was up", stack.running.launch(begun)).await {
             Ok(()) => Ok(stack),
             Err(error) => {
                 stack.stop().await;
@@ -130,41 +139,58 @@ impl Stack {
 
     /// Where everything is.
     pub fn file(&self) -> CityFile {
-        self.0.file.lock().clone()
+        self.running.file.lock().clone()
     }
 
     /// Its folder.
     pub fn dir(&self) -> &Path {
-        self.0.folder.path()
+        self.running.folder.path()
     }
 
     /// The traces seen so far.
     pub fn tally(&self) -> Arc<Mutex<Tally>> {
-        self.0.receiver.tally()
+        self.running.receiver.tally()
     }
 
     /// How often each service was started again.
     pub fn restarts(&self) -> BTreeMap<String, u32> {
-        self.0
+        self.running
             .children
             .iter()
             .map(|(service, (child, _))| (service.name().to_owned(), child.life().restarts))
             .collect()
     }
 
-    /// Stops everything, the door first and Postgres last.
+    /// Stops everything, the door first and Postgres last; the services without patience when that is asked for.
     pub async fn stop(self) {
         say::title("hexcab: stopping the city");
-        for (child, _) in self.0.children.values().rev() {
-            child.stop().await;
+        let children = || self.running.children.values().rev();
+        let gently = async {
+            for (child, _) in children() {
+                child.stop().await;
+            }
+        };
+        tokio::select! {
+            () = gently => {}
+            () = self.stop.hurried() => {
+                join_all(children().map(|(child, _)| child.stop_at_once())).await;
+            }
         }
-        self.0.supervisors.stop(child::STOP_TIMEOUT).await;
-        self.0.endpoints.stop(Duration::from_secs(2)).await;
-        let broker = self.0.broker.lock().take();
+        self.running.supervisors.stop(child::STOP_TIMEOUT).await;
+        self.running.endpoints.stop(ENDPOINTS_STOP).await;
+        let broker = self.running.broker.lock().take();
         drop(broker);
-        self.0.database.stop().await;
-        self.0.folder.withdraw();
-        if !self.0.folder.is_temporary() {
+        let hurried = async {
+            self.stop.hurried().await;
+            tokio::time::sleep(DATABASE_HURRY).await;
+        };
+        tokio::select! {
+            () = self.running.database.stop() => {}
+            // It is stopping, and goes with this process at the latest.
+            () = hurried => {}
+        }
+        self.running.folder.withdraw().await;
+        if !self.running.folder.is_temporary() {
             say::step(format_args!(
                 "its data and logs are in {}",
                 self.dir().display()
@@ -173,40 +199,40 @@ impl Stack {
     }
 }
 
-/// Everything but the services' processes. Gives the database back when something is missing.
+/// Everything but the services' processes. When something is missing, nothing is left.
 async fn assemble(
     options: &Options,
     folder: Folder,
     binaries: &Path,
-    ports: PortPlan,
+    (ports, plan): (Ports, PortPlan),
     database: Database,
-) -> Result<Stack, (Database, anyhow::Error)> {
+) -> anyhow::Result<Arc<Running>> {
     let endpoints = Tasks::new();
-    match prepare(options, &folder, binaries, ports, &database, &endpoints).await {
+    match prepare(options, &folder, binaries, plan, &database, &endpoints).await {
         Err(error) => {
-            endpoints.stop(Duration::from_secs(2)).await;
-            Err((database, error))
+            endpoints.stop(ENDPOINTS_STOP).await;
+            database.stop().await;
+            folder.withdraw().await;
+            Err(error)
         }
         Ok(Prepared {
             broker,
             receiver,
             children,
             file,
-        }) => {
-            let running = Arc::new(Running {
-                folder,
-                file: Mutex::new(file),
-                clock: options.clock,
-                started: Instant::now(),
-                database,
-                broker: Mutex::new(Some(broker)),
-                receiver,
-                children,
-                endpoints,
-                supervisors: Tasks::new(),
-            });
-            Ok(Stack(running))
-        }
+        }) => Ok(Arc::new(Running {
+            folder,
+            file: Mutex::new(file),
+            _ports: ports,
+            clock: options.clock,
+            started: Instant::now(),
+            database,
+            broker: Mutex::new(Some(broker)),
+            receiver,
+            children,
+            endpoints,
+            supervisors: Tasks::new(),
+        })),
     }
 }
 
@@ -305,6 +331,10 @@ impl Running {
                 Ok(())
             });
         }
+        say::step(format_args!(
+            "{} services: waiting until they are healthy",
+            Service::ALL.len()
+        ));
         self.until_healthy(&Service::ALL).await?;
         {
             let mut file = self.file.lock();

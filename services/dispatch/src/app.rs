@@ -24,7 +24,7 @@ use crate::{
     window::WindowRun,
 };
 
-/// The consumer group: one member has a city at a time.
+/// The consumer group: with one partition, one member has all cities at a time; see [`events`] for more.
 pub const GROUP: &str = "dispatch";
 /// Decisions that wait to be told; more are not told.
 const DECISIONS_WAITING: usize = 4_096;

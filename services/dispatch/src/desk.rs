@@ -1,7 +1,7 @@
 //! A city at work: its rules, its book while this process owns it, and its decisions.
 //!
-//! Invariants: no lock is held across a wait; without the city's partition there is no book, and whatever comes late for
-//! it (an answer, a listing) is dropped. Does not: call anybody.
+//! Invariants: no lock is held across a wait; without a partition of the trip topic there is no book, and whatever comes
+//! late for it (an answer, a listing) is dropped. Does not: call anybody.
 
 use std::{sync::Arc, time::Duration};
 

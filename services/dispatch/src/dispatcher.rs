@@ -3,7 +3,8 @@
 //! - A window closes `window_ms` of city time after the loop finds somebody waiting, who came just now or was left over
 //!   by the window before; it closes at once for a rider who waits alone while no other trip is being offered.
 //! - Windows do not overlap: while one is searched, solved and offered, the next requests gather.
-//! - When location or trip does not answer, the loop rests, 100 ms to 3 s of real time; the book keeps everyone.
+//! - When location or trip answers none of a window's calls, the loop rests, 100 ms to 3 s of real time; the book keeps
+//!   everyone. A single answer ends that: a call that fails beside others is made again in the next window.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,8 +1,12 @@
 //! Trip events → books; a partition taken → books rebuilt; a partition given up → books dropped.
 //!
-//! A process owns its configured cities while it has a partition of the trip topic. With one partition per topic (as
-//! shipped) that is one owner per city; with more, run one dispatcher per set of cities. Two owners of one city are no
-//! danger, only waste: trip takes one offer per version.
+//! A process owns all its configured cities while it has any partition of the trip topic: it does not know which city's
+//! events are in which partition. That is exact in two cases: the topic has one partition (as shipped), or one
+//! dispatcher has them all. Otherwise several processes own every city, each hears the events of some only and learns of
+//! the others by comparing with trip's list ([`resync`]); it says so in its log. This is no danger (trip takes one offer
+//! per version), but waste and delay. Nor may members of one group have different cities: a city's events may then come
+//! to a process that does not have it, and a city whose process got no partition is nobody's. To split the cities among
+//! dispatchers for good, ownership must follow the key's partition first.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -10,7 +14,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use hexcab_bus::{Failure, Handler, Incoming, Outgoing, Producer, topic};
 use hexcab_chassis::{Clock, Component};
-use hexcab_proto::trip::v1::TripEvent;
+use hexcab_proto::trip::v1::{Trip, TripEvent};
 use hexcab_types::CityId;
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -76,7 +80,7 @@ impl Handler for TripEvents {
             return Ok(());
         };
         let seen = wire::seen(after).map_err(|error| Failure::Poison(error.to_string()))?;
-        desk.on_event(seen, hexcab_telemetry::current_traceparent());
+        desk.on_event(seen, in_ride(after));
         Ok(())
     }
 
@@ -89,6 +93,11 @@ impl Handler for TripEvents {
         if self.partitions.lock().is_empty() {
             self.books.set(true);
             return Ok(());
+        }
+        if partitions.iter().any(|(_, number)| *number > 0) {
+            tracing::warn!(
+                "the trip topic has several partitions: run one dispatcher, or cities have several owners"
+            );
         }
         for desk in &self.desks {
             // With trip away the events are taken in all the same; the resync loop goes on trying.
@@ -107,6 +116,13 @@ impl Handler for TripEvents {
             }
         }
     }
+}
+
+/// The context that an event was handled in, if that is in the ride's trace: nothing about a ride is noted elsewhere.
+fn in_ride(trip: &Trip) -> Option<String> {
+    let ride = hexcab_telemetry::trace_id(&trip.traceparent)?;
+    hexcab_telemetry::current_traceparent()
+        .filter(|context| hexcab_telemetry::trace_id(context) == Some(ride))
 }
 
 /// A decision as it is told: topic `hexcab.dispatch.v1`, keyed by trip.

@@ -33,6 +33,48 @@ const ACTIVE: [State; 5] = [
 /// Trips per page: with all exclusions well below gRPC's 4 MiB.
 const PAGE_SIZE: i32 = 500;
 
+/// What a number of calls to one peer came to.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Calls that were answered, if only with a refusal.
+    pub answered: usize,
+    /// Why the last of the others was not.
+    pub failure: Option<Status>,
+}
+
+impl Heard {
+    /// One call that was answered.
+    pub fn answer() -> Self {
+        Self {
+            answered: 1,
+            failure: None,
+        }
+    }
+
+    /// One call that was not.
+    pub fn silence(failure: Status) -> Self {
+        Self {
+            answered: 0,
+            failure: Some(failure),
+        }
+    }
+
+    /// These calls and those.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            answered: self.answered + other.answered,
+            failure: other.failure.or(self.failure),
+        }
+    }
+
+    /// Whether calls failed and none was answered. A single answer shows that the peer is there: what failed beside it
+    /// is worth trying again soon.
+    pub fn is_away(&self) -> bool {
+        self.failure.is_some() && self.answered == 0
+    }
+}
+
 /// trip
 #[derive(Clone)]
 pub struct Trips(TripServiceClient<Channel>);
@@ -187,4 +229,18 @@ fn readable(drivers: &[NearbyDriver]) -> Vec<Nearby> {
         }
     });
     read.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_answered_once_is_not_away() {
+        let silence = || Heard::silence(Status::unavailable("away"));
+        assert!(!Heard::default().is_away(), "nobody called it");
+        assert!(silence().and(silence()).is_away());
+        assert!(!Heard::answer().and(silence()).is_away());
+        assert!(!silence().and(Heard::answer()).is_away());
+    }
 }

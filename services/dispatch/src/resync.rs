@@ -11,7 +11,11 @@ use hexcab_types::TripId;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::{desk::CityDesk, peers::Trips, wire};
+use crate::{
+    desk::CityDesk,
+    peers::{Heard, Trips},
+    wire,
+};
 
 /// The least time between two listings, and the wait after one that failed, real time.
 const SOONEST: Duration = Duration::from_secs(1);
@@ -111,27 +115,28 @@ pub async fn run_once(desk: &CityDesk, trips: &Trips, clock: &Clock) -> Result<(
     let now = clock.now();
     let missed = desk.on_listing(seen.collect(), begun, now - clock.to_city(EVENT_DELAY), now);
     tracing::debug!(city = %desk.city.id, listed = count, missed = missed.len(), "book compared with trip's list");
-    look_up(desk, trips, missed).await
+    look_up(desk, trips, missed)
+        .await
+        .failure
+        .map_or(Ok(()), Err)
 }
 
-/// Looks these trips up and folds what trip says.
-///
-/// # Errors
-/// When trip did not answer for one of them; the others are folded.
-pub async fn look_up(desk: &CityDesk, trips: &Trips, which: Vec<TripId>) -> Result<(), Status> {
+/// Looks these trips up and folds what trip says. Those it did not answer for stay as they are.
+pub async fn look_up(desk: &CityDesk, trips: &Trips, which: Vec<TripId>) -> Heard {
     let mut answers = stream::iter(which)
         .map(|trip| async move { (trip, trips.get(trip).await) })
         .buffer_unordered(LOOK_UPS);
-    let mut outcome = Ok(());
+    let mut heard = Heard::default();
     while let Some((trip, answer)) = answers.next().await {
+        heard.answered += usize::from(answer.is_ok());
         match answer {
             Ok(Some(found)) => match wire::seen(&found) {
                 Ok(seen) => desk.on_look_up(trip, Some(seen)),
                 Err(error) => tracing::error!(%trip, %error, "a trip cannot be read"),
             },
             Ok(None) => desk.on_look_up(trip, None),
-            Err(status) => outcome = Err(status),
+            Err(status) => heard.failure = Some(status),
         }
     }
-    outcome
+    heard
 }

@@ -18,7 +18,7 @@ use crate::{
     desk::CityDesk,
     domain::{self, Decision, Planned},
     events,
-    peers::{Location, Trips},
+    peers::{Heard, Location, Trips},
     resync,
 };
 
@@ -27,7 +27,7 @@ use crate::{
 pub enum Outcome {
     /// Whatever could be done was done.
     Done,
-    /// A peer did not answer: better wait before the next.
+    /// A peer answered none of its calls: better wait before the next.
     PeerAway,
 }
 
@@ -74,11 +74,7 @@ impl WindowRun {
         let known = resync::look_up(desk, &self.trips, doubts).await;
         let now = self.clock.now();
         let Some((number, taken)) = desk.take_window(now) else {
-            return Ok(if known.is_ok() {
-                Outcome::Done
-            } else {
-                Outcome::PeerAway
-            });
+            return Ok(outcome(&[known]));
         };
         let started = Instant::now();
         let window = Window {
@@ -90,16 +86,19 @@ impl WindowRun {
         };
         let searched = window.search(&taken).await;
         let planned = window.plan(searched.found).await?;
-        let offered = window.offer_all(planned).await;
+        let told = known.and(window.offer_all(planned).await);
         desk.note_window(started.elapsed());
         tracing::debug!(city = %desk.city.id, window = number, requests = window.requests, took = ?started.elapsed(), "window closed");
-        let all_well =
-            known.is_ok() && searched.outcome == Outcome::Done && offered == Outcome::Done;
-        Ok(if all_well {
-            Outcome::Done
-        } else {
-            Outcome::PeerAway
-        })
+        Ok(outcome(&[told, searched.heard]))
+    }
+}
+
+/// What a window came to that heard this of its peers.
+fn outcome(peers: &[Heard]) -> Outcome {
+    if peers.iter().any(Heard::is_away) {
+        Outcome::PeerAway
+    } else {
+        Outcome::Done
     }
 }
 

@@ -1,15 +1,32 @@
-//! Who is calling: the user of an EdDSA token, and what he is.
+//! Who is calling: the user of an EdDSA token, what he is, and until when.
 //!
 //! Invariant: a role is part of the user's name in the token, so a rider's token never passes for a driver's.
 //! Does not: know whose trip is whose; that is checked where the trip is known.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use hexcab_chassis::token::{TokenError, Verifier};
+use hexcab_chassis::{
+    Clock,
+    token::{TokenError, Verifier},
+};
 use hexcab_types::{DriverId, OperatorId, RiderId};
 use http::{HeaderMap, StatusCode, Uri, header::AUTHORIZATION};
 
+use tokio::time::Instant;
+
 use crate::status::Problem;
+
+/// A token counts for no longer than this, whatever it says.
+const LONGEST_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// A caller, and until when he is one.
+#[derive(Debug, Clone, Copy)]
+pub struct Login {
+    /// Whose token it is.
+    pub user: User,
+    /// When it ends, by the machine's time, whatever the city's clock says.
+    pub until: Instant,
+}
 
 /// The caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,11 +102,11 @@ fn wrong_role(wanted: &str) -> Problem {
     )
 }
 
-/// The user of a bearer token.
+/// The user of a bearer token, and when it ends.
 ///
 /// # Errors
 /// 401 TOKEN_MISSING, TOKEN_EXPIRED or TOKEN_INVALID.
-pub fn user(verifier: &Verifier, token: Option<&str>) -> Result<User, Problem> {
+pub fn login(verifier: &Verifier, token: Option<&str>) -> Result<Login, Problem> {
     let token = token.ok_or_else(|| {
         Problem::unauthenticated(
             "TOKEN_MISSING",
@@ -102,7 +119,15 @@ pub fn user(verifier: &Verifier, token: Option<&str>) -> Result<User, Problem> {
         }
         TokenError::Invalid(_) | TokenError::Key(_) => invalid(),
     })?;
-    User::from_name(&claims.sub).ok_or_else(invalid)
+    let user = User::from_name(&claims.sub).ok_or_else(invalid)?;
+    let until = Instant::now() + left_of(claims.exp, Clock::system().now().timestamp_millis());
+    Ok(Login { user, until })
+}
+
+/// What is left of a token that ends at `exp_s`. Nothing for one that is let in a little late, as clocks may differ.
+fn left_of(exp_s: i64, now_ms: i64) -> Duration {
+    let left = exp_s.saturating_mul(1_000).saturating_sub(now_ms);
+    Duration::from_millis(left.clamp(0, LONGEST_MS).unsigned_abs())
 }
 
 fn invalid() -> Problem {
@@ -145,6 +170,15 @@ mod tests {
         ] {
             assert_eq!(User::from_name(&bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_left_of_a_token_is_never_less_than_nothing_nor_more_than_a_day() {
+        let left_ms = |exp_s, now_ms| left_of(exp_s, now_ms).as_millis();
+        assert_eq!(left_ms(700, 100_250), 599_750);
+        assert_eq!(left_ms(700, 703_000), 0);
+        assert_eq!(left_ms(i64::MAX, 0), 86_400_000);
+        assert_eq!(left_ms(i64::MIN, 0), 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use hexcab_types::DriverId;
 use http::StatusCode;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument as _;
 
 use crate::{
@@ -35,17 +35,17 @@ pub struct DriverSession {
 }
 
 impl DriverSession {
-    /// Connects a driver in a city and shows him his offer and trip.
+    /// Connects a driver in a city until his token ends and shows him his offer and trip.
     ///
     /// # Errors
     /// 400 CITY_UNKNOWN; 503 while trip is away: without a snapshot an offer might be missed.
     pub async fn open(
         gateway: Arc<Gateway>,
-        driver: DriverId,
+        (driver, until): (DriverId, Instant),
         city: &str,
     ) -> Result<(Self, mpsc::Receiver<DriverMessage>), Problem> {
         let lane = gateway.lane(city)?;
-        let connected = gateway.drivers.connect(driver);
+        let connected = gateway.drivers.connect(driver, until);
         gateway
             .show_driver(driver, connected.seat.session())
             .await?;

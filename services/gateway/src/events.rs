@@ -9,7 +9,7 @@ use hexcab_proto::trip::v1::{Trip, TripEvent};
 use hexcab_types::{DriverId, TripId};
 use tokio::sync::Notify;
 
-use crate::{gateway::Gateway, rides::holder, views::operator::named_driver};
+use crate::{gateway::Gateway, rides::holder, spans, views::operator::named_driver};
 
 /// Tells riders and drivers what the events say.
 pub struct TripEvents {
@@ -87,7 +87,7 @@ impl Handler for TripEvents {
             outdated: known.is_some_and(|ride| ride.version > trip.version),
         };
         if self.is_anyone_here(&told) {
-            let span = tracing::info_span!("gateway.push", hexcab.trip = %id, hexcab.version = trip.version, hexcab.sessions = tracing::field::Empty);
+            let span = spans::push(id, trip);
             let sessions = span.in_scope(|| self.tell(&told));
             span.record("hexcab.sessions", sessions);
         }

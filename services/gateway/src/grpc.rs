@@ -1,7 +1,8 @@
 //! `hexcab.gateway.v1.DriverAppService`: a driver's session over a bidirectional gRPC stream, with the same meaning as
 //! the WebSocket.
 //!
-//! The stream ends with OK when the app ends its side, else with UNAVAILABLE or RESOURCE_EXHAUSTED and the reason.
+//! The stream ends with OK when the app ends its side, else with UNAVAILABLE, RESOURCE_EXHAUSTED or
+//! UNAUTHENTICATED (its token ended) and the reason.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use hexcab_proto::{
 };
 use hexcab_types::{DriverId, TripId};
 use http::StatusCode;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use crate::{
@@ -74,8 +75,9 @@ impl DriverAppService for DriverApp {
 }
 
 impl DriverApp {
-    fn driver(&self, metadata: &MetadataMap) -> Result<DriverId, Problem> {
-        auth::user(&self.0.verifier, auth::bearer(metadata.as_ref()))?.driver()
+    fn driver(&self, metadata: &MetadataMap) -> Result<(DriverId, Instant), Problem> {
+        let login = auth::login(&self.0.verifier, auth::bearer(metadata.as_ref()))?;
+        Ok((login.user.driver()?, login.until))
     }
 
     fn city(&self, metadata: &MetadataMap) -> Result<String, Problem> {
@@ -139,6 +141,10 @@ fn last_word(why: End) -> Option<Status> {
         End::Replaced => problem(
             StatusCode::TOO_MANY_REQUESTS,
             "this driver opened too many sessions",
+        ),
+        End::TokenExpired => problem(
+            StatusCode::UNAUTHORIZED,
+            "the token has expired; open another session with a new one",
         ),
         End::ShuttingDown => problem(
             StatusCode::SERVICE_UNAVAILABLE,

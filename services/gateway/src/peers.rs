@@ -1,17 +1,20 @@
-//! The services behind the door. Every unary call goes through [`RetryBudget::retrying`] with the same request, so a
-//! mutation that is tried again has the same request_id.
+//! The services behind the door. A unary call goes through its peer's [`RetryBudget::retrying`] with the same request, so
+//! a mutation that is tried again has the same request_id. Not so a position: the next one is asked for soon.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use hexcab_chassis::client::{Channel, channel};
 use hexcab_proto::{
     dispatch::v1::dispatch_service_client::DispatchServiceClient,
-    location::v1::location_service_client::LocationServiceClient,
+    location::v1::{
+        GetDriverPositionRequest, GetDriverPositionResponse,
+        location_service_client::LocationServiceClient,
+    },
     pricing::v1::pricing_service_client::PricingServiceClient,
     trip::v1::{GetTripRequest, State, Trip, trip_service_client::TripServiceClient},
     trip::v1::{ListTripsRequest, ListTripsResponse},
 };
-use hexcab_types::TripId;
+use hexcab_types::{DriverId, TripId};
 use tonic::{Response, Status};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -44,7 +47,7 @@ pub const RIDER_STATES: [State; 5] = [
     State::InProgress,
 ];
 
-/// Channels to all of them; clones share the connections and the budget.
+/// Channels to all of them; clones share the connections and the budgets.
 #[derive(Clone)]
 pub struct Peers {
     trips: Trips,
@@ -53,7 +56,16 @@ pub struct Peers {
     dispatch: Dispatch,
     ping_streams: Location,
     channels: Vec<(&'static str, Channel)>,
-    budget: Arc<RetryBudget>,
+    budgets: Arc<Budgets>,
+}
+
+/// A budget per peer.
+#[derive(Debug, Default)]
+struct Budgets {
+    trip: RetryBudget,
+    pricing: RetryBudget,
+    location: RetryBudget,
+    dispatch: RetryBudget,
 }
 
 impl Peers {
@@ -82,7 +94,7 @@ impl Peers {
                 ("dispatch", dispatch),
                 ("payment", payment),
             ],
-            budget: Arc::default(),
+            budgets: Arc::default(),
         })
     }
 
@@ -98,8 +110,8 @@ impl Peers {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call(|| call(self.trips.clone(), request.clone()))
-            .await
+        let again = || call(self.trips.clone(), request.clone());
+        Ok(self.budgets.trip.retrying(again).await?.into_inner())
     }
 
     /// Calls pricing.
@@ -114,8 +126,8 @@ impl Peers {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call(|| call(self.pricing.clone(), request.clone()))
-            .await
+        let again = || call(self.pricing.clone(), request.clone());
+        Ok(self.budgets.pricing.retrying(again).await?.into_inner())
     }
 
     /// Calls location.
@@ -130,8 +142,8 @@ impl Peers {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call(|| call(self.location.clone(), request.clone()))
-            .await
+        let again = || call(self.location.clone(), request.clone());
+        Ok(self.budgets.location.retrying(again).await?.into_inner())
     }
 
     /// Calls dispatch.
@@ -146,15 +158,23 @@ impl Peers {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call(|| call(self.dispatch.clone(), request.clone()))
-            .await
+        let again = || call(self.dispatch.clone(), request.clone());
+        Ok(self.budgets.dispatch.retrying(again).await?.into_inner())
     }
 
-    async fn call<A, F>(&self, call: impl Fn() -> F) -> Result<A, Problem>
-    where
-        F: Future<Output = Result<Response<A>, Status>>,
-    {
-        Ok(self.budget.retrying(call).await?.into_inner())
+    /// Where a driver is: asked once, as it is asked again soon and nobody waits for it.
+    ///
+    /// # Errors
+    /// What location answered.
+    pub async fn driver_position(
+        &self,
+        driver: DriverId,
+    ) -> Result<GetDriverPositionResponse, Status> {
+        let request = GetDriverPositionRequest {
+            driver: driver.name(),
+        };
+        let answer = self.location.clone().get_driver_position(request).await?;
+        Ok(answer.into_inner())
     }
 
     /// One trip.
@@ -225,5 +245,28 @@ async fn serving(channel: Channel) -> Result<(), String> {
         ServingStatus::Serving => Ok(()),
         ServingStatus::NotServing => Err("NOT_SERVING".to_owned()),
         ServingStatus::Unknown | ServingStatus::ServiceUnknown => Err("UNKNOWN".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::retry::TRIES;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_peers_outage_leaves_the_others_their_retries() {
+        let peers = Peers::new(&Config::default()).unwrap();
+        let away = || async { Err::<Response<()>, _>(Status::unavailable("away")) };
+        let outage = (0..200).map(|_| peers.location((), |_, ()| away()));
+        futures::future::join_all(outage).await;
+        let calls = AtomicU32::new(0);
+        let asked = peers.trip((), |_, ()| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            away()
+        });
+        asked.await.unwrap_err();
+        assert_eq!(calls.into_inner(), TRIES);
     }
 }

@@ -8,10 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use hexcab_chassis::Clock;
-use hexcab_proto::{
-    location::v1::{GetDriverPositionRequest, Ping},
-    trip::v1::Trip,
-};
+use hexcab_proto::{location::v1::Ping, trip::v1::Trip};
 use hexcab_types::{DriverId, RiderId, TripId};
 use moka::sync::Cache;
 use parking_lot::Mutex;
@@ -191,13 +188,7 @@ impl Gateway {
         if let Some(own) = self.positions.own(driver, now_ms(&self.clock)) {
             return Some(own);
         }
-        let request = GetDriverPositionRequest {
-            driver: driver.name(),
-        };
-        let call = |mut location: crate::peers::Location, request| async move {
-            location.get_driver_position(request).await
-        };
-        let answer = self.peers.location(request, call).await.ok()?;
+        let answer = self.peers.driver_position(driver).await.ok()?;
         DriverPositionView::from_answer(&answer)
     }
 }

@@ -1,7 +1,7 @@
 //! Trying again, at this layer only: UNAVAILABLE, at most [`TRIES`], full jitter, within a budget and the deadline.
 //!
-//! Invariant: retries never exceed [`RETRY_RATIO`] of the calls plus [`RETRIES_PER_SECOND`], so that a service that
-//! is down is not buried under them.
+//! Invariant: retries of a peer never exceed [`RETRY_RATIO`] of the calls to it plus [`RETRIES_PER_SECOND`], so that a
+//! service that is down is not buried under them. Each peer has a budget of its own: one's outage costs the others none.
 //! Does not: retry anything but UNAVAILABLE; a mutation keeps its request_id, because the caller passes the same
 //! request again.
 
@@ -25,7 +25,7 @@ const BACKOFF_BASE: Duration = Duration::from_millis(100);
 /// Longest hint of a callee that is followed.
 const HINT_MAX: Duration = Duration::from_secs(1);
 
-/// How many retries may still be made.
+/// How many retries of one peer may still be made.
 #[derive(Debug)]
 pub struct RetryBudget(Mutex<Saved>);
 

@@ -1,7 +1,8 @@
 //! Who is connected, and a bounded queue to each.
 //!
 //! Invariants: a slow app never holds up another: when its queue is full it is disconnected. Of one trip a session is
-//! told ever newer versions: what is as old as the last one told is dropped, whichever way it came.
+//! told ever newer versions: what is as old as the last one told is dropped, whichever way it came. No session outlives
+//! the token that opened it.
 //! Does not: know how a message travels; see [`crate::ws`] and [`crate::grpc`].
 
 use std::{
@@ -16,7 +17,10 @@ use std::{
 
 use hexcab_types::TripId;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -38,6 +42,8 @@ pub enum End {
     Idle,
     /// The same user connected once more.
     Replaced,
+    /// Its token ended; connect again with another.
+    TokenExpired,
     /// The gateway stops; connect again.
     ShuttingDown,
 }
@@ -50,31 +56,52 @@ impl End {
             Self::SlowClient => "SLOW_CLIENT",
             Self::Idle => "IDLE",
             Self::Replaced => "REPLACED",
+            Self::TokenExpired => "TOKEN_EXPIRED",
             Self::ShuttingDown => "SHUTTING_DOWN",
         }
     }
 }
 
 /// The end of a session: said once, heard by everyone who has to do with it.
-#[derive(Debug, Clone, Default)]
-pub struct Ending(Arc<(CancellationToken, OnceLock<End>)>);
+#[derive(Debug, Clone)]
+pub struct Ending(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    over: CancellationToken,
+    why: OnceLock<End>,
+    /// When the token ends, and the session with it.
+    until: Instant,
+}
 
 impl Ending {
+    fn at(until: Instant) -> Self {
+        Self(Arc::new(Inner {
+            over: CancellationToken::new(),
+            why: OnceLock::new(),
+            until,
+        }))
+    }
+
     /// Ends the session; only the first reason counts.
     pub fn end(&self, why: End) {
-        let _ = self.0.1.set(why);
-        self.0.0.cancel();
+        let _ = self.0.why.set(why);
+        self.0.over.cancel();
     }
 
     /// Waits for the end.
     pub async fn ended(&self) -> End {
-        self.0.0.cancelled().await;
-        self.0.1.get().copied().unwrap_or(End::Left)
+        tokio::select! {
+            biased;
+            () = self.0.over.cancelled() => {}
+            () = sleep_until(self.0.until) => self.end(End::TokenExpired),
+        }
+        self.0.why.get().copied().unwrap_or(End::Left)
     }
 
     /// Whether it has ended.
     pub fn is_over(&self) -> bool {
-        self.0.0.is_cancelled()
+        self.0.over.is_cancelled() || Instant::now() >= self.0.until
     }
 }
 
@@ -176,15 +203,15 @@ impl<U: Copy + Eq + Hash + fmt::Display, M> Sessions<U, M> {
         }
     }
 
-    /// Connects an app; its oldest sibling makes room when there are too many.
-    pub fn connect(self: &Arc<Self>, user: U) -> Connected<U, M> {
+    /// Connects an app until its token ends; its oldest sibling makes room when there are too many.
+    pub fn connect(self: &Arc<Self>, user: U, until: Instant) -> Connected<U, M> {
         let (queue, messages) = mpsc::channel(self.queue_max);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(Session {
             id,
             queue,
             told: Mutex::default(),
-            ending: Ending::default(),
+            ending: Ending::at(until),
         });
         {
             let mut by_user = self.by_user.write();
@@ -294,6 +321,8 @@ impl<U: Copy + Eq + Hash + fmt::Display, M> Drop for Seat<U, M> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use hexcab_types::RiderId;
     use uuid::Uuid;
 
@@ -311,6 +340,10 @@ mod tests {
         RiderId::from(Uuid::from_u128(n))
     }
 
+    fn tomorrow() -> Instant {
+        Instant::now() + Duration::from_secs(86_400)
+    }
+
     fn trip(n: u128) -> TripId {
         TripId::from(Uuid::from_u128(n))
     }
@@ -321,7 +354,7 @@ mod tests {
 
     #[tokio::test]
     async fn versions_are_told_once_and_only_forwards() {
-        let mut app = sessions(100).connect(rider(1));
+        let mut app = sessions(100).connect(rider(1), tomorrow());
         for number in [1, 2, 2, 4, 3, 1, 5] {
             app.seat
                 .session()
@@ -340,8 +373,8 @@ mod tests {
     #[tokio::test]
     async fn a_slow_client_is_cut_and_the_others_are_not() {
         let sessions = sessions(2);
-        let slow = sessions.connect(rider(1));
-        let mut quick = sessions.connect(rider(1));
+        let slow = sessions.connect(rider(1), tomorrow());
+        let mut quick = sessions.connect(rider(1), tomorrow());
         for number in 1..=3 {
             for session in sessions.of(rider(1)) {
                 session.tell_of(trip(1), version(number), || number);
@@ -356,9 +389,9 @@ mod tests {
     async fn one_session_too_many_ends_the_oldest() {
         let sessions = sessions(2);
         let (first, second, third) = (
-            sessions.connect(rider(1)),
-            sessions.connect(rider(1)),
-            sessions.connect(rider(1)),
+            sessions.connect(rider(1), tomorrow()),
+            sessions.connect(rider(1), tomorrow()),
+            sessions.connect(rider(1), tomorrow()),
         );
         assert_eq!(first.seat.ending().ended().await, End::Replaced);
         assert!(!second.seat.ending().is_over() && !third.seat.ending().is_over());
@@ -367,15 +400,28 @@ mod tests {
         assert!(!sessions.has(rider(1)));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_session_ends_with_its_token() {
+        let sessions = sessions(2);
+        let until = Instant::now() + Duration::from_secs(600);
+        let app = sessions.connect(rider(1), until);
+        assert!(app.seat.session().tell(1));
+        assert_eq!(app.seat.ending().ended().await, End::TokenExpired);
+        assert_eq!(Instant::now(), until);
+        assert!(!app.seat.session().tell(2), "whoever writes, or does not");
+        let unheard = sessions.connect(rider(2), until);
+        assert!(unheard.seat.ending().is_over());
+    }
+
     #[tokio::test]
     async fn closing_ends_those_who_are_there_and_those_who_come() {
         let sessions = sessions(2);
-        let there = sessions.connect(rider(1));
+        let there = sessions.connect(rider(1), tomorrow());
         let closing = sessions.clone();
         let closed = async move { closing.close().await };
         let leaves = async {
             assert_eq!(there.seat.ending().ended().await, End::ShuttingDown);
-            let late = sessions.connect(rider(2));
+            let late = sessions.connect(rider(2), tomorrow());
             assert_eq!(late.seat.ending().ended().await, End::ShuttingDown);
             drop((there, late));
         };

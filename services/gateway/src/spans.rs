@@ -4,8 +4,12 @@
 //! - a quote begins a trace of its own; pricing signs its context into the quote
 //! - a request for a trip goes on from the quote's context
 //! - every later command goes on from the trip's context, as trip events told it, or trip is asked
+//! - a read is nobody's step: it has a trace of its own
+//!
+//! Invariant: only a span in the ride's trace has `hexcab.trip.id`, so whoever looks for a trip finds one trace.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hexcab_proto::trip::v1::Trip;
 use hexcab_types::TripId;
 use serde::Deserialize;
 use tracing::{Span, field::Empty};
@@ -23,6 +27,8 @@ pub struct RequestLine<'a> {
     pub path: &'a str,
     /// What the client brought.
     pub traceparent: Option<&'a str>,
+    /// The trip that is commanded.
+    pub trip: Option<TripId>,
 }
 
 /// The span of an HTTP request, a child of `ride` if there is one.
@@ -45,10 +51,9 @@ pub fn request(line: &RequestLine<'_>, ride: Option<&str>) -> Span {
         http.response.status_code = Empty,
         error.type = Empty,
         hexcab.user = Empty,
+        hexcab.trip.id = Empty,
     );
-    if let Some(ride) = ride {
-        hexcab_telemetry::set_parent(&span, ride);
-    }
+    put_in_ride(&span, ride, line.trip);
     if let Some(client) = line.traceparent {
         hexcab_telemetry::add_link(&span, client);
     }
@@ -64,12 +69,40 @@ pub fn command(verb: &'static str, trip: TripId, ride: Option<&str>) -> Span {
         otel.kind = "server",
         otel.status_code = Empty,
         error.type = Empty,
-        hexcab.trip = %trip,
+        hexcab.trip.id = Empty,
     );
-    if let Some(ride) = ride {
-        hexcab_telemetry::set_parent(&span, ride);
+    put_in_ride(&span, ride, Some(trip));
+    span
+}
+
+/// The span of telling an event, where the event is handled: that is in the ride's trace if the event came in it.
+pub fn push(id: TripId, trip: &Trip) -> Span {
+    let span = tracing::info_span!(
+        "gateway.push",
+        hexcab.trip.id = Empty,
+        hexcab.version = trip.version,
+        hexcab.sessions = Empty,
+    );
+    let own = hexcab_telemetry::traceparent_of(&span);
+    let trace = own.as_deref().and_then(hexcab_telemetry::trace_id);
+    if trace.is_some() && trace == hexcab_telemetry::trace_id(&trip.traceparent) {
+        name_trip(&span, id);
     }
     span
+}
+
+fn put_in_ride(span: &Span, ride: Option<&str>, trip: Option<TripId>) {
+    let Some(ride) = ride.filter(|text| hexcab_telemetry::trace_id(text).is_some()) else {
+        return;
+    };
+    hexcab_telemetry::set_parent(span, ride);
+    if let Some(trip) = trip {
+        name_trip(span, trip);
+    }
+}
+
+fn name_trip(span: &Span, trip: TripId) {
+    span.record("hexcab.trip.id", tracing::field::display(trip));
 }
 
 /// Records how it went.

@@ -137,6 +137,6 @@ fn close_code(why: End) -> u16 {
     match why {
         End::Left => 1000,
         End::ShuttingDown => 1001,
-        End::SlowClient | End::Idle | End::Replaced => 1008,
+        End::SlowClient | End::Idle | End::Replaced | End::TokenExpired => 1008,
     }
 }

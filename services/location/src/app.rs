@@ -16,11 +16,9 @@ use crate::{Config, domain::FleetIndex, events::SupplyReporter, grpc::Locations}
 /// How often silent drivers are swept out, city time. Queries never see them, swept or not.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Called all the time: these get no span of their own unless the caller brings a trace.
-const PING_METHODS: [&str; 2] = [
-    "/hexcab.location.v1.LocationService/ReportPings",
-    "/hexcab.location.v1.LocationService/StreamPings",
-];
+/// Called all the time: these get no span of their own unless the caller brings a trace. Without their service, as
+/// `GrpcServer::quiet` wants them.
+const PING_METHODS: [&str; 2] = ["ReportPings", "StreamPings"];
 
 /// Location, bound and ready to run.
 pub struct App {
@@ -110,4 +108,27 @@ async fn sweep(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    #[test]
+    fn the_quiet_methods_are_methods_of_the_service() {
+        let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file;
+        let methods: Vec<&str> = files
+            .iter()
+            .filter(|file| file.package() == "hexcab.location.v1")
+            .flat_map(|file| &file.service)
+            .flat_map(|service| &service.method)
+            .map(prost_types::MethodDescriptorProto::name)
+            .collect();
+        for quiet in PING_METHODS {
+            assert!(methods.contains(&quiet), "{quiet} is not in {methods:?}");
+        }
+    }
 }

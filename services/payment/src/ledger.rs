@@ -37,11 +37,25 @@ pub const fn hold(rider: RiderId, amount: Money) -> Transfer {
 /// When amounts overflow or their currencies differ.
 pub fn capture(rider: RiderId, charge: &Charge) -> Result<Balanced, Unbalanced> {
     let (rider, amount) = (Account::Rider(rider), charge.amount);
-    let mut journal = Journal::new()
+    let paid = Journal::new()
         .debit(Account::Processor, amount)?
         .credit(rider, amount)?;
-    journal = journal.debit(rider, amount)?;
-    let mut revenue = amount.minus(charge.tax)?;
+    share(paid.debit(rider, amount)?, charge)
+}
+
+/// The journal of a charge whose hold was declined: the rider owes it to us, and we owe the driver and the tax office
+/// all the same. The processor has no part in it.
+///
+/// # Errors
+/// When amounts overflow or their currencies differ.
+pub fn debt(rider: RiderId, charge: &Charge) -> Result<Balanced, Unbalanced> {
+    let owed = Journal::new().debit(Account::Rider(rider), charge.amount)?;
+    share(owed, charge)
+}
+
+/// Whose the rider's charge is.
+fn share(mut journal: Journal, charge: &Charge) -> Result<Balanced, Unbalanced> {
+    let mut revenue = charge.amount.minus(charge.tax)?;
     if let Some(pay) = charge.driver {
         revenue = revenue.minus(pay.amount)?;
         journal = journal.credit(Account::Driver(pay.driver), pay.amount)?;

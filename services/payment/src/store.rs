@@ -3,6 +3,7 @@
 //! - phase A, [`postgres::Store::note`]: intent, pending transfer, work and inbox row in one transaction
 //! - [`postgres::Store::claim`]: a step of work under a lease, steps of one intent strictly in order
 //! - phase C, [`postgres::Store::record`]: the answer, the ledger, the outbox and the end of the work in one transaction
+//! - [`postgres::Store::owe`]: a charge whose hold was declined: the rider's debt and the end of the work in one transaction
 //!
 //! Promises: an answer is recorded by the holder of the lease or not at all; a state change, its ledger entries and its
 //! outbox row commit together; what the domain refuses is never kept.

@@ -90,6 +90,10 @@ impl Worker {
         let kept = match plan::next(&claim.intent.state, &claim.order) {
             Next::Call(call) => self.call(claim, &call).await,
             Next::Record(command) => self.store.record(claim, &command).await,
+            Next::Owe(charge) => {
+                tracing::warn!(intent.id = %claim.intent.id, charge = %charge.amount, "the hold was declined: the rider owes the charge");
+                self.store.owe(claim, &charge).await
+            }
             Next::Close => self.store.close(claim).await,
             Next::Stuck => {
                 self.wrong(claim, "the step does not fit the intent's state")

@@ -19,7 +19,7 @@ use crate::{
     sweeper,
 };
 
-/// The schema of this service (one file: 0001_trips).
+/// The schema of this service (0001_trips, 0002_start_codes).
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// A trip service that is ready to serve.

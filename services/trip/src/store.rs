@@ -16,6 +16,7 @@ mod list;
 mod requests;
 mod row;
 mod save;
+mod start_codes;
 
 use hexcab_pg::{PgError, PgFailure};
 use hexcab_types::{CityId, DriverId, RequestId, RiderId, Timestamp, TripId};

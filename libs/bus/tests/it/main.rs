@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
 mod consuming;
+mod failing;
 mod relaying;
 
 use std::sync::Arc;

@@ -122,3 +122,39 @@ async fn a_broker_that_lost_its_data_gets_it_again() {
         "a republished event keeps its id, so that the inbox absorbs it"
     );
 }
+
+/// The cursor is set back, as `republish` does it, in a transaction that ends only when the relay has published a batch
+/// and waits to move the cursor: a relay that moves it from wherever it is undoes the republishing.
+#[tokio::test(flavor = "multi_thread")]
+async fn republishing_while_a_batch_is_on_its_way_is_not_undone() {
+    let bench = Bench::new().await;
+    let seen = Arc::new(Seen::default());
+    bench.consume(&[topic::TRIP], seen.clone());
+    bench.write("trips/0").await;
+    bench.write("trips/1").await;
+
+    let mut back = bench.pg.pool().begin_with("BEGIN").await.unwrap();
+    sqlx::query(
+        "UPDATE outbox_cursor SET tx_id = first.tx_id, seq = first.seq - 1 \
+         FROM (SELECT tx_id, seq FROM outbox ORDER BY tx_id, seq LIMIT 1) first",
+    )
+    .execute(&mut *back)
+    .await
+    .unwrap();
+    bench.relay();
+    hexcab_testkit::eventually(|| async {
+        let waits: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+             AND wait_event_type = 'Lock' AND query LIKE 'UPDATE outbox_cursor%')",
+        )
+        .fetch_one(bench.pg.pool())
+        .await
+        .unwrap();
+        waits.then_some(())
+    })
+    .await;
+    back.commit().await.unwrap();
+
+    let subjects = seen.until(4).await;
+    assert_eq!(subjects, ["trips/0", "trips/1", "trips/0", "trips/1"]);
+}

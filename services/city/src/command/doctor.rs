@@ -12,7 +12,11 @@ use nix::sys::statvfs::statvfs;
 
 use crate::{
     cli::DoctorArguments,
-    stack::services::{self, PortPlan, Service, WantedPorts},
+    stack::{
+        self,
+        ports::Ports,
+        services::{self, PortPlan, Service, WantedPorts},
+    },
 };
 
 /// What an evening writes, with room to spare.
@@ -52,7 +56,7 @@ pub async fn run(arguments: DoctorArguments) -> anyhow::Result<ExitCode> {
     findings.push(ports());
     findings.push(disk(&dir));
     findings.push(memory());
-    findings.push(open_files());
+    findings.push(open_files(stack::open_files::at_most()));
     findings.extend(arguments.data.as_deref().map(data));
     for Finding { mark, what, said } in &findings {
         let sign = match mark {
@@ -176,7 +180,7 @@ async fn try_postgres(dir: Option<&Path>) -> Result<(), EmbeddedError> {
 }
 
 fn ports() -> Finding {
-    match PortPlan::find(WantedPorts::default()) {
+    match PortPlan::find(WantedPorts::default(), &mut Ports::default()) {
         Ok(_) => finding("ports", Mark::Good, "enough free ones on 127.0.0.1"),
         Err(error) => finding("ports", Mark::Missing, format!("{error:#}")),
     }
@@ -243,21 +247,22 @@ fn memory() -> Finding {
     }
 }
 
-fn open_files() -> Finding {
+fn open_files(hard: Option<u64>) -> Finding {
     const WHAT: &str = "open files";
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
-    let hard = line.and_then(|line| line.split_whitespace().nth(1));
-    match hard.and_then(|hard| hard.parse::<u64>().ok()) {
+    match hard {
         Some(hard) if hard < FILES => finding(
             WHAT,
             Mark::Note,
-            format!("at most {hard}; for large evenings raise it: `ulimit -Hn {FILES}`"),
+            format!(
+                "at most {hard}; large evenings need {FILES}: raise the hard limit (`nofile` in /etc/security/limits.conf, `docker run --ulimit nofile={FILES}`)"
+            ),
         ),
         Some(hard) => finding(WHAT, Mark::Good, format!("up to {hard}")),
-        None => finding(WHAT, Mark::Good, "no bound is known"),
+        None => finding(
+            WHAT,
+            Mark::Note,
+            "this system does not say how many are allowed",
+        ),
     }
 }
 
@@ -300,4 +305,16 @@ fn data(dir: &Path) -> Finding {
 
 fn gib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_low_a_hard_limit_of_open_files_is_noted() {
+        assert_eq!(open_files(Some(FILES - 1)).mark, Mark::Note);
+        assert_eq!(open_files(Some(FILES)).mark, Mark::Good);
+        assert_eq!(open_files(Some(u64::MAX)).mark, Mark::Good);
+    }
 }

@@ -14,11 +14,11 @@ use anyhow::Context as _;
 use hexcab_chassis::Secret;
 use hexcab_pg::{Pg, PgConfig};
 use hexcab_types::Timestamp;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{EventsArguments, EventsCommand},
     stack::folder::CityFile,
+    stop::Stop,
 };
 
 /// The databases that have an outbox.
@@ -28,24 +28,45 @@ const OUTBOXES: [&str; 3] = ["trip", "payment", "pricing"];
 ///
 /// # Errors
 /// When no city runs, or its broker or databases do not answer.
-pub async fn run(arguments: EventsArguments, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+pub async fn run(arguments: EventsArguments, stop: Stop) -> anyhow::Result<ExitCode> {
     let (_, city) = CityFile::find(arguments.city.dir.as_deref())?;
     match arguments.command {
-        EventsCommand::Tail { topics, all } => tail::run(&city.brokers, &topics, all, stop).await?,
-        EventsCommand::Dlq(command) => letters::run(&city.brokers, command).await?,
-        EventsCommand::Republish { since } => republish(&city, since.as_deref()).await?,
+        EventsCommand::Tail { topics, all } => {
+            tail::run(&city.brokers, &topics, all, &stop).await?;
+        }
+        EventsCommand::Dlq(command) => {
+            let work = letters::run(&city.brokers, command);
+            stop.or("it was done", work).await?;
+        }
+        EventsCommand::Republish { since } => {
+            let work = republish(&city, since_when(since.as_deref())?);
+            for (outbox, count) in stop.or("it was done", work).await? {
+                println!("{outbox}: {count} events are sent again");
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Moves every relay's cursor back; the relays do the rest.
-async fn republish(city: &CityFile, since: Option<&str>) -> anyhow::Result<()> {
-    let since = match since {
+fn since_when(since: Option<&str>) -> anyhow::Result<Timestamp> {
+    match since {
         Some(text) => text
             .parse()
-            .with_context(|| format!("--since {text}: want an RFC 3339 time"))?,
-        None => Timestamp::UNIX_EPOCH,
-    };
+            .with_context(|| format!("--since {text}: want an RFC 3339 time")),
+        None => Ok(Timestamp::UNIX_EPOCH),
+    }
+}
+
+/// Moves every relay's cursor back to the first event written since (the machine's time); the relays do the rest.
+/// Returns how many events that is, by outbox.
+///
+/// # Errors
+/// When a database does not answer.
+pub async fn republish(
+    city: &CityFile,
+    since: Timestamp,
+) -> anyhow::Result<Vec<(&'static str, u64)>> {
+    let mut counts = Vec::new();
     for name in OUTBOXES {
         let config = PgConfig {
             url: Secret::new(city.database(name)),
@@ -58,7 +79,7 @@ async fn republish(city: &CityFile, since: Option<&str>) -> anyhow::Result<()> {
         let count = hexcab_bus::republish(&pg, since)
             .await
             .with_context(|| format!("republish {name}"))?;
-        println!("{name}: {count} events are sent again");
+        counts.push((name, count));
     }
-    Ok(())
+    Ok(counts)
 }

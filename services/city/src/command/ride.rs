@@ -12,12 +12,12 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use hexcab_chassis::{Clock, ClockConfig};
 use hexcab_pg::embedded::Durability;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::RideArguments,
     say,
     stack::{Options, Stack, folder::CityFile, services::WantedPorts},
+    stop::Stop,
 };
 
 /// Where the ride takes place.
@@ -33,8 +33,9 @@ struct Place {
 ///
 /// # Errors
 /// When a step is refused or nothing happens for too long.
-pub async fn run(arguments: RideArguments, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+pub async fn run(arguments: RideArguments, stop: Stop) -> anyhow::Result<ExitCode> {
     if let (Some(gateway), Some(sign_in)) = (&arguments.gateway, &arguments.sign_in) {
+        say_unused(&arguments);
         let (gateway, sign_in) = (gateway.clone(), sign_in.clone());
         let place = Place {
             gateway,
@@ -47,11 +48,28 @@ pub async fn run(arguments: RideArguments, stop: CancellationToken) -> anyhow::R
         return Ok(ExitCode::SUCCESS);
     }
     match CityFile::find(arguments.city.dir.as_deref()) {
-        Ok((_, city)) => story::tell(&place(&city)?, &stop).await?,
+        Ok((_, city)) => {
+            say_unused(&arguments);
+            story::tell(&place(&city)?, &stop).await?;
+        }
         Err(error) if arguments.city.dir.is_some() => return Err(error),
         Err(_) => in_an_own_city(&arguments, &stop).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A city that runs already sends its spans where it was told when it was started.
+fn say_unused(arguments: &RideArguments) {
+    if let Some(otlp) = collector(arguments) {
+        say::warn(format_args!(
+            "--otlp {otlp} (or OTEL_EXPORTER_OTLP_ENDPOINT) is not used: this ride takes place in a city that runs already; \
+             start one with `hexcab up --otlp {otlp}`"
+        ));
+    }
+}
+
+fn collector(arguments: &RideArguments) -> Option<String> {
+    arguments.otlp.clone().filter(|url| !url.is_empty())
 }
 
 fn place(city: &CityFile) -> anyhow::Result<Place> {
@@ -65,12 +83,12 @@ fn place(city: &CityFile) -> anyhow::Result<Place> {
     })
 }
 
-async fn in_an_own_city(arguments: &RideArguments, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn in_an_own_city(arguments: &RideArguments, stop: &Stop) -> anyhow::Result<()> {
     say::step("no city is running; starting one for this ride");
     let options = Options {
         dir: None,
         ports: WantedPorts::default(),
-        otlp: arguments.otlp.clone().filter(|url| !url.is_empty()),
+        otlp: collector(arguments),
         clock: ClockConfig::default(),
         city: "sf".to_owned(),
         data: None,

@@ -8,12 +8,12 @@ use hexcab_chassis::{Clock, ClockConfig};
 use hexcab_cities::City;
 use hexcab_pg::embedded::Durability;
 use hexcab_types::Timestamp;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::UpArguments,
     say,
     stack::{Options, Stack},
+    stop::Stop,
 };
 
 /// How a time without a zone may be written.
@@ -23,7 +23,7 @@ const LOCAL_FORMATS: [&str; 3] = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-
 ///
 /// # Errors
 /// When it does not come up.
-pub async fn run(arguments: UpArguments, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+pub async fn run(arguments: UpArguments, stop: Stop) -> anyhow::Result<ExitCode> {
     let options = options(&arguments, arguments.speed.unwrap_or(1.0), None)?;
     let stack = Stack::start(options, &stop).await?;
     say::title("hexcab: the city is up; Ctrl-C stops it");

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use hexcab_chassis::ClockConfig;
 
 use crate::{
@@ -61,12 +61,11 @@ pub fn print(outcomes: &[Outcome]) {
 
 fn table(outcomes: &[Outcome]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header([
-        "check",
-        "promise",
-        "looked at",
-        "violations",
-    ]);
+    // Wrapped to the terminal's width; whole where there is none.
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(["check", "promise", "looked at", "violations"]);
     for outcome in outcomes {
         let counts = [
             outcome.looked_at.to_string(),

@@ -23,14 +23,17 @@ use tokio::{
 
 use crate::say;
 
-/// How long a service may take to drain after SIGTERM.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a service may take after SIGTERM: 20 s to drain, then its spans and its consumers.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first wait before a process is started again …
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// … which doubles up to this …
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// … and begins anew once a process has lived this long.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// How often a process that is to go at once is killed.
+const KILL_POLL: Duration = Duration::from_millis(50);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -119,11 +122,37 @@ impl Child {
         }
     }
 
-    /// Stops it for good and waits until it is gone.
+    /// Stops it for good and waits until it is gone. One whose loop never began will not begin any more.
     pub async fn stop(&self) {
+        let never_ran = self.inbox.lock().take().is_some();
+        if never_ran {
+            self.life.send_modify(|life| life.stopped = true);
+            return;
+        }
         let _over = self.orders.send(Order::Stop).await;
         let mut life = self.life.subscribe();
         let _over = life.wait_for(|life| life.stopped).await;
+    }
+
+    /// Stops it for good without patience, also when it is stopping already.
+    pub async fn stop_at_once(&self) {
+        let kill_what_runs = async {
+            let mut life = self.life.subscribe();
+            while let Ok(life) = life
+                .wait_for(|life| life.pid.is_some())
+                .await
+                .map(|life| *life)
+            {
+                if let Some(pid) = life.pid {
+                    signal(pid, Signal::SIGKILL);
+                }
+                tokio::time::sleep(KILL_POLL).await;
+            }
+        };
+        tokio::select! {
+            () = self.stop() => {}
+            () = kill_what_runs => {}
+        }
     }
 
     /// Starts it and keeps it running until it is stopped.
@@ -373,6 +402,41 @@ mod tests {
         .await;
         assert_eq!(child.life().restarts, 0, "an ordered restart is no failure");
         child.stop().await;
+        tasks.stop(Duration::from_secs(5)).await;
+    }
+
+    #[tokio::test]
+    async fn one_that_was_never_started_is_stopped_at_once_and_stays_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let child = shell("exec sleep 600", dir.path());
+        child.stop().await;
+        child.stop_at_once().await;
+        child.run().await;
+        let stopped = Life {
+            stopped: true,
+            ..Life::default()
+        };
+        assert_eq!(child.life(), stopped);
+    }
+
+    #[tokio::test]
+    async fn a_stop_at_once_does_not_wait_for_a_process_that_is_stopping() {
+        let dir = tempfile::tempdir().unwrap();
+        let child = shell(
+            "trap '' TERM; echo deaf; while :; do sleep 1; done",
+            dir.path(),
+        );
+        let tasks = start(&child);
+        let pid = alive(&child).await;
+        let begun = Instant::now();
+        tokio::select! {
+            biased;
+            () = child.stop() => {}
+            () = tokio::task::yield_now() => {}
+        }
+        child.stop_at_once().await;
+        assert!(!exists(pid) && begun.elapsed() < STOP_TIMEOUT);
+        assert_eq!(child.life().restarts, 0, "it is not started again");
         tasks.stop(Duration::from_secs(5)).await;
     }
 

@@ -8,16 +8,23 @@ use std::{
     io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use hexcab_chassis::token;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// The file that says where everything is.
 pub const CITY_FILE: &str = "city.json";
 /// Where the folder of the city that was started last is noted, in the user's cache folder.
 const LAST: &str = ".cache/hexcab/running";
+
+/// How long the last writers to a temporary folder may take to go …
+const REMOVE_PATIENCE: Duration = Duration::from_secs(3);
+/// … and how often it is tried to remove it meanwhile.
+const REMOVE_POLL: Duration = Duration::from_millis(50);
 
 /// Where everything of a running city is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -206,21 +213,27 @@ impl Folder {
         Ok(())
     }
 
-    /// No city runs here any more. A temporary folder goes with it.
-    pub fn withdraw(&self) {
+    /// No city runs here any more. A temporary folder goes with it, once nobody writes to it any more.
+    pub async fn withdraw(&self) {
         let _gone = std::fs::remove_file(self.path.join(CITY_FILE));
         if last().as_deref() == Some(&self.path)
             && let Some(home) = home()
         {
             let _gone = std::fs::remove_file(home.join(LAST));
         }
-        if self.is_temporary()
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
-        {
-            crate::say::warn(format_args!(
-                "could not remove {}: {error}",
-                self.path.display()
-            ));
+        if !self.is_temporary() {
+            return;
+        }
+        let deadline = Instant::now() + REMOVE_PATIENCE;
+        while let Err(error) = std::fs::remove_dir_all(&self.path) {
+            if !self.path.exists() {
+                return;
+            }
+            if Instant::now() > deadline {
+                let path = self.path.display();
+                return crate::say::warn(format_args!("could not remove {path}: {error}"));
+            }
+            tokio::time::sleep(REMOVE_POLL).await;
         }
     }
 }

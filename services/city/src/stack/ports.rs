@@ -1,20 +1,22 @@
 //! Ports on loopback that stay ours over restarts.
 //!
 //! Invariant: below the kernel's ephemeral range (32768 and up on Linux), so that no outgoing connection takes one while
-//! its service is being restarted. Does not: hold them; whoever listens first has them.
+//! its service is being restarted. Invariant: cities that are starting at once get different ones: as long as [`Ports`]
+//! lives it holds the UDP port of the same number, which nobody here uses, which is seen by every user and container of
+//! this network, and which goes with the process. Does not: hold the TCP port; its service listens.
 
 use std::{
-    collections::BTreeSet,
-    net::{Ipv4Addr, TcpListener},
+    collections::BTreeMap,
+    net::{Ipv4Addr, TcpListener, UdpSocket},
 };
 
 /// Where free ports are looked for.
 const RANGE: std::ops::Range<u16> = 17_000..32_000;
 
-/// Hands out ports that were free a moment ago, each once.
+/// Hands out ports that were free a moment ago, each once, and keeps other cities from them.
 #[derive(Debug, Default)]
 pub struct Ports {
-    given: BTreeSet<u16>,
+    given: BTreeMap<u16, Option<UdpSocket>>,
 }
 
 impl Ports {
@@ -28,14 +30,21 @@ impl Ports {
                 is_free(port),
                 "port {port} is taken; choose another one, or none to get a free one"
             );
-            self.given.insert(port);
+            // It is asked for: that someone else uses its UDP port is no reason to refuse it.
+            self.given.insert(port, reserve(port));
             return Ok(port);
         }
         let start = rand::random_range(RANGE);
         let all = (start..RANGE.end).chain(RANGE.start..start);
         for port in all {
-            if !self.given.contains(&port) && is_free(port) {
-                self.given.insert(port);
+            if self.given.contains_key(&port) {
+                continue;
+            }
+            // Reserved first: whoever had it reserved before may just have begun to listen.
+            if let Some(reserved) = reserve(port)
+                && is_free(port)
+            {
+                self.given.insert(port, Some(reserved));
                 return Ok(port);
             }
         }
@@ -47,12 +56,18 @@ impl Ports {
     }
 }
 
+fn reserve(port: u16) -> Option<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()
+}
+
 fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -61,6 +76,15 @@ mod tests {
         let all: BTreeSet<u16> = (0..50).map(|_| ports.take(None).unwrap()).collect();
         assert_eq!(all.len(), 50);
         assert!(all.iter().all(|port| RANGE.contains(port)));
+    }
+
+    #[test]
+    fn a_port_is_not_given_to_another_city_while_its_own_lives() {
+        let mut ports = Ports::default();
+        let port = ports.take(None).unwrap();
+        assert!(is_free(port) && reserve(port).is_none());
+        drop(ports);
+        assert!(reserve(port).is_some());
     }
 
     #[test]

@@ -117,12 +117,11 @@ pub struct WantedPorts {
 }
 
 impl PortPlan {
-    /// Finds a port for everything.
+    /// Finds a port for everything; `ports` keeps them from other cities.
     ///
     /// # Errors
     /// When a wanted one is taken.
-    pub fn find(wanted: WantedPorts) -> anyhow::Result<Self> {
-        let mut ports = Ports::default();
+    pub fn find(wanted: WantedPorts, ports: &mut Ports) -> anyhow::Result<Self> {
         // Those asked for first, so that none of them is handed out as a free one.
         let http = wanted
             .gateway_port
@@ -395,7 +394,7 @@ mod tests {
 
     #[test]
     fn every_port_of_a_city_is_another() {
-        let plan = PortPlan::find(WantedPorts::default()).unwrap();
+        let plan = PortPlan::find(WantedPorts::default(), &mut Ports::default()).unwrap();
         let rest = [
             plan.http,
             plan.sign_in,
@@ -415,7 +414,9 @@ mod tests {
             ..WantedPorts::default()
         };
         assert_eq!(
-            PortPlan::find(wanted).unwrap().url(Service::Gateway),
+            PortPlan::find(wanted, &mut Ports::default())
+                .unwrap()
+                .url(Service::Gateway),
             url(free)
         );
     }

@@ -1,5 +1,7 @@
 //! Checks that compare databases: trips with intents, intents with the processor, the ledger with both, outboxes with
 //! inboxes. The databases are read one after the other, so what moves meanwhile may look wrong until it has settled.
+//! Only trip, payment and pricing have inboxes: dispatch and the gateway take events in too, but keep nothing durable, so
+//! that there is nothing to check.
 //!
 //! Does not: judge one database by itself ([`super::rows`] does).
 
@@ -20,8 +22,12 @@ struct Trip {
     currency: String,
     fare_minor: i64,
     driver_pay_minor: i64,
+    tax_minor: i64,
     charge_minor: Option<i64>,
 }
+
+/// What the journals of debts say, by intent: account, currency and minor units of every account they touch.
+type Debts = HashMap<Uuid, HashSet<(String, String, i64)>>;
 
 #[derive(Debug, Clone, FromRow)]
 struct Intent {
@@ -60,7 +66,7 @@ pub async fn run(databases: &mut Databases) -> anyhow::Result<Vec<Outcome>> {
     .await
     .context("read intents")?;
     let trips: Vec<Trip> = sqlx::query_as(
-        "SELECT id, rider, state, driver, currency, fare_minor, driver_pay_minor, charge_minor FROM trips",
+        "SELECT id, rider, state, driver, currency, fare_minor, driver_pay_minor, tax_minor, charge_minor FROM trips",
     )
     .fetch_all(&mut databases.trip)
     .await
@@ -71,8 +77,9 @@ pub async fn run(databases: &mut Databases) -> anyhow::Result<Vec<Outcome>> {
     .fetch_all(&mut databases.payment)
     .await
     .context("read balances")?;
+    let debts = debts(&mut databases.payment).await?;
     Ok(vec![
-        money_of_trips(&trips, &intents),
+        money_of_trips(&trips, &intents, &debts),
         holds(&trips, &intents),
         processor(&intents, &charges),
         processor_account(&charges, &balances),
@@ -98,18 +105,37 @@ pub async fn run(databases: &mut Databases) -> anyhow::Result<Vec<Outcome>> {
     ])
 }
 
+async fn debts(payment: &mut PgConnection) -> anyhow::Result<Debts> {
+    let rows: Vec<(Uuid, String, String, i64)> = sqlx::query_as(
+        "SELECT j.debt_of, e.account::text, e.currency, sum(e.amount_minor)::bigint
+         FROM journals j JOIN entries e ON e.journal = j.id WHERE j.debt_of IS NOT NULL
+         GROUP BY j.debt_of, e.account, e.currency HAVING sum(e.amount_minor) <> 0",
+    )
+    .fetch_all(payment)
+    .await
+    .context("read debts")?;
+    let mut debts = Debts::new();
+    for (intent, account, currency, minor) in rows {
+        debts
+            .entry(intent)
+            .or_default()
+            .insert((account, currency, minor));
+    }
+    Ok(debts)
+}
+
 fn alive(state: &str) -> bool {
     !matches!(state, "COMPLETED" | "CANCELLED" | "EXPIRED")
 }
 
-fn money_of_trips(trips: &[Trip], intents: &[Intent]) -> Outcome {
+fn money_of_trips(trips: &[Trip], intents: &[Intent], debts: &Debts) -> Outcome {
     let by_trip: HashMap<Uuid, &Intent> =
         intents.iter().map(|intent| (intent.trip, intent)).collect();
     let mut findings = Vec::new();
     for trip in trips.iter().filter(|trip| trip.fare_minor > 0) {
         let wrong = match by_trip.get(&trip.id) {
             None => Some("no intent".to_owned()),
-            Some(intent) => money_of(trip, intent),
+            Some(intent) => money_of(trip, intent, debts.get(&intent.id)),
         };
         findings.extend(wrong.map(|detail| Finding {
             id: trip.id.to_string(),
@@ -118,15 +144,19 @@ fn money_of_trips(trips: &[Trip], intents: &[Intent]) -> Outcome {
     }
     Outcome::new(
         "money of trips",
-        "every trip has one intent, which took what the trip charges",
+        "every trip has one intent, which took what the trip charges, or was declined and left it as the rider's debt",
         trips.len(),
         findings,
     )
 }
 
-fn money_of(trip: &Trip, intent: &Intent) -> Option<String> {
+fn money_of(
+    trip: &Trip,
+    intent: &Intent,
+    debt: Option<&HashSet<(String, String, i64)>>,
+) -> Option<String> {
     let said = format!(
-        "trip {} charges {:?}, intent {} took {}",
+        "trip {} charges {:?}, intent {} took {}, debt {debt:?}",
         trip.state, trip.charge_minor, intent.state, intent.captured_minor
     );
     let same = trip.rider == intent.rider
@@ -136,13 +166,39 @@ fn money_of(trip: &Trip, intent: &Intent) -> Option<String> {
         return Some("the intent is of another rider, amount or currency".to_owned());
     }
     let fits = match (alive(&trip.state), trip.charge_minor, intent.state.as_str()) {
+        // Declined after the start: the ride goes on, and its end becomes a debt.
+        (true, _, "DECLINED") => trip.state == "IN_PROGRESS",
         (true, _, state) => matches!(state, "REQUIRES_HOLD" | "HELD" | "UNKNOWN"),
         (false, Some(0), state) => matches!(state, "VOIDED" | "DECLINED"),
         // Nothing was promised above the hold.
         (false, Some(charge), "CAPTURED") => intent.captured_minor == charge.min(intent.held_minor),
+        (false, Some(charge), "DECLINED") => {
+            let owed = owed(trip, charge.min(intent.held_minor));
+            return (debt != Some(&owed)).then(|| format!("{said}, not {owed:?}"));
+        }
         (false, _, _) => false,
     };
-    (!fits).then_some(said)
+    (!fits || debt.is_some()).then_some(said)
+}
+
+/// The entries of the debt that a trip leaves whose hold was declined.
+fn owed(trip: &Trip, charge: i64) -> HashSet<(String, String, i64)> {
+    let driver = trip.driver.filter(|_| trip.state == "COMPLETED");
+    let (pay, tax) = driver.map_or((0, 0), |_| (trip.driver_pay_minor, trip.tax_minor));
+    let entries = [
+        (format!("riders/{}", trip.rider), -charge),
+        (
+            driver.map_or_else(String::new, |driver| format!("drivers/{driver}")),
+            pay,
+        ),
+        ("platform:tax".to_owned(), tax),
+        ("platform:revenue".to_owned(), charge - pay - tax),
+    ];
+    entries
+        .into_iter()
+        .filter(|(_, minor)| *minor != 0)
+        .map(|(account, minor)| (account, trip.currency.clone(), minor))
+        .collect()
 }
 
 fn holds(trips: &[Trip], intents: &[Intent]) -> Outcome {
@@ -281,15 +337,16 @@ fn processor_account(charges: &[Charge], balances: &[(String, String, i64)]) -> 
 }
 
 fn drivers_owed(trips: &[Trip], intents: &[Intent], balances: &[(String, String, i64)]) -> Outcome {
-    let captured: HashSet<Uuid> = intents
+    // A driver is paid for a charge that was taken, and for one that the rider owes.
+    let charged: HashSet<Uuid> = intents
         .iter()
-        .filter(|intent| intent.state == "CAPTURED")
+        .filter(|intent| matches!(intent.state.as_str(), "CAPTURED" | "DECLINED"))
         .map(|intent| intent.trip)
         .collect();
     let mut owed: HashMap<(String, &str), i64> = HashMap::new();
     let driven = trips
         .iter()
-        .filter(|trip| trip.state == "COMPLETED" && captured.contains(&trip.id));
+        .filter(|trip| trip.state == "COMPLETED" && charged.contains(&trip.id));
     for trip in driven {
         if let Some(driver) = trip.driver {
             *owed

@@ -138,6 +138,17 @@ pub const LEDGER: &[SqlCheck] = &[
                   ELSE t.state IS DISTINCT FROM 'pending' OR count(j.id) <> 0 END",
     },
     SqlCheck {
+        name: "ledger debts",
+        says: "a journal is of a transfer or of a debt; a debt is of a declined intent, and its only one",
+        over: "SELECT count(*) FROM journals",
+        bad: "SELECT j.id::text AS id, 'of neither a transfer nor a debt, or of both' AS detail
+              FROM journals j WHERE num_nonnulls(j.transfer, j.debt_of) <> 1
+              UNION ALL
+              SELECT j.debt_of::text, format('intent is %s, has %s debts', coalesce(i.state, 'missing'), count(*))
+              FROM journals j LEFT JOIN intents i ON i.id = j.debt_of WHERE j.debt_of IS NOT NULL
+              GROUP BY j.debt_of, i.state HAVING i.state IS DISTINCT FROM 'DECLINED' OR count(*) <> 1",
+    },
+    SqlCheck {
         name: "money told",
         says: "every capture, void, hold and decline was told in an event, once",
         over: "SELECT count(*) FROM intents WHERE state IN ('HELD', 'CAPTURED', 'VOIDED', 'DECLINED')",

@@ -360,6 +360,120 @@ async fn what_is_wrong_with_the_money_is_found() {
     }
 }
 
+/// A completed ride whose hold was declined: its money is the rider's debt.
+async fn owing() -> City {
+    let mut city = city().await;
+    ride(&mut city, &WHOLE, "COMPLETED", "CAPTURED").await;
+    let payment = "UPDATE intents SET state = 'DECLINED', captured_minor = 0, processor_id = NULL, decline_code = 'x';
+        UPDATE transfers SET state = 'voided', posted_minor = NULL;
+        UPDATE journals SET transfer = NULL, debt_of = (SELECT id FROM intents);
+        UPDATE entries SET account = 'riders/' || (SELECT rider FROM intents) WHERE account = 'processor';
+        UPDATE entries SET amount_minor = 250 WHERE account = 'platform:revenue';
+        INSERT INTO entries SELECT id, 4, 'platform:tax', 'USD', 50 FROM journals;
+        UPDATE outbox SET kind = 'hexcab.payment.v1.HoldDeclined'";
+    change(&mut city.databases.payment, payment).await;
+    let sandbox =
+        "UPDATE payment_intents SET status = 'requires_payment_method', amount_received = 0";
+    change(&mut city.databases.sandbox, sandbox).await;
+    city
+}
+
+#[tokio::test]
+async fn a_declined_ride_that_its_rider_owes_is_in_order() {
+    let mut city = owing().await;
+    assert_eq!(failed(&mut city).await, Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_ride_whose_hold_is_declined_on_the_way_is_in_order_and_a_search_is_not() {
+    let mut city = owing().await;
+    let plant = "DELETE FROM entries; DELETE FROM journals";
+    change(&mut city.databases.payment, plant).await;
+    for (state, found) in [("IN_PROGRESS", false), ("EN_ROUTE", true)] {
+        let state = format!("UPDATE trips SET charge_minor = NULL, state = '{state}'");
+        sqlx::raw_sql(AssertSqlSafe(state.clone()))
+            .execute(&mut city.databases.trip)
+            .await
+            .unwrap();
+        let failed = failed(&mut city).await;
+        assert_eq!(
+            failed.contains(&"money of trips"),
+            found,
+            "{state}: {failed:?}"
+        );
+        assert!(!failed.contains(&"drivers owed"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_debt_is_found() {
+    let cancelled = "UPDATE trips SET state = 'CANCELLED'";
+    let plants: &[(&str, &str, &str)] = &[
+        (
+            "money of trips",
+            "DELETE FROM entries; DELETE FROM journals",
+            "",
+        ),
+        (
+            "drivers owed",
+            "DELETE FROM entries; DELETE FROM journals",
+            "",
+        ),
+        (
+            "money of trips",
+            "UPDATE entries SET amount_minor = -999 WHERE line = 1",
+            "",
+        ),
+        (
+            "money of trips",
+            "UPDATE entries SET amount_minor = 51 WHERE line = 4",
+            "",
+        ),
+        (
+            "money of trips",
+            "UPDATE entries SET account = 'processor' WHERE line = 1",
+            "",
+        ),
+        (
+            "processor account",
+            "UPDATE entries SET account = 'processor' WHERE line = 1",
+            "",
+        ),
+        (
+            "money of trips",
+            "UPDATE intents SET state = 'VOIDED'",
+            "UPDATE trips SET charge_minor = 0",
+        ),
+        ("money of trips", "", cancelled),
+        (
+            "ledger debts",
+            "UPDATE intents SET state = 'VOIDED'",
+            "UPDATE trips SET charge_minor = 0",
+        ),
+        (
+            "ledger debts",
+            "INSERT INTO journals SELECT gen_random_uuid(), transfer, created_at, tx, debt_of FROM journals",
+            "",
+        ),
+        ("ledger debts", "UPDATE journals SET debt_of = NULL", ""),
+        (
+            "ledger transfers",
+            "UPDATE transfers SET state = 'pending'",
+            "",
+        ),
+    ];
+    for (check, payment, trip) in plants {
+        let mut city = owing().await;
+        change(&mut city.databases.payment, payment).await;
+        change(&mut city.databases.trip, trip).await;
+        let failed = failed(&mut city).await;
+        assert!(
+            failed.contains(check),
+            "{check} not in {failed:?} after {payment} {trip}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_an_open_trip_is_found() {
     let second = "INSERT INTO trips (id, version, epoch, state, last_event, rider, city, product, pickup_lat_e7, pickup_lon_e7, \

@@ -11,9 +11,10 @@ use hexcab_proto::trip::v1::{OfferTripRequest, Trip};
 use tonic::{Code, Status};
 use tracing::{Instrument as _, Span, field::Empty};
 
-use super::{Outcome, Window};
+use super::Window;
 use crate::{
     domain::{Chosen, Decision, Planned, Request, offer_request_id},
+    peers::Heard,
     resync,
     wire::{self, whole},
 };
@@ -33,25 +34,22 @@ enum Verdict {
 
 impl Window<'_> {
     /// Keeps and tells all decisions, and makes the offers among them.
-    pub(super) async fn offer_all(&self, planned: Vec<Planned>) -> Outcome {
+    pub(super) async fn offer_all(&self, planned: Vec<Planned>) -> Heard {
         let offers = stream::iter(planned)
             .map(|planned| self.settle(planned))
             .buffer_unordered(OFFERS_AT_ONCE);
-        let outcomes: Vec<Outcome> = offers.collect().await;
-        if outcomes.contains(&Outcome::PeerAway) {
-            Outcome::PeerAway
-        } else {
-            Outcome::Done
-        }
+        offers
+            .fold(Heard::default(), async |all, heard| all.and(heard))
+            .await
     }
 
-    async fn settle(&self, planned: Planned) -> Outcome {
+    async fn settle(&self, planned: Planned) -> Heard {
         let (decision, new) = self.decide(&planned);
         let Some(chosen) = planned.chosen else {
             if new {
                 self.tell(&decision, planned.request.context.clone());
             }
-            return Outcome::Done;
+            return Heard::default();
         };
         let span = self.span(&planned, &decision, &chosen);
         let context =
@@ -62,7 +60,7 @@ impl Window<'_> {
             .await
     }
 
-    async fn offer(&self, request: &Request, decision: &Decision, chosen: &Chosen) -> Outcome {
+    async fn offer(&self, request: &Request, decision: &Decision, chosen: &Chosen) -> Heard {
         let offer = OfferTripRequest {
             name: request.trip.name(),
             request_id: offer_request_id(request.trip, request.version, decision.id).to_string(),
@@ -77,7 +75,7 @@ impl Window<'_> {
         self.take_in(request, chosen, verdict).await
     }
 
-    async fn take_in(&self, request: &Request, chosen: &Chosen, verdict: Verdict) -> Outcome {
+    async fn take_in(&self, request: &Request, chosen: &Chosen, verdict: Verdict) -> Heard {
         let now = self.run.clock.now();
         match verdict {
             Verdict::Made(trip) => {
@@ -88,39 +86,40 @@ impl Window<'_> {
                         self.doubt(request);
                     }
                 }
-                Outcome::Done
+                Heard::answer()
             }
             Verdict::DriverBusy => {
                 self.desk.on_driver_busy(chosen.driver, now);
-                Outcome::Done
+                Heard::answer()
             }
             Verdict::Refused(reason) => {
                 tracing::debug!(trip = %request.trip, reason, "offer refused");
-                self.look_up(request).await
+                self.look_up(request).await;
+                Heard::answer()
             }
             Verdict::Unknown(status) => {
                 tracing::warn!(trip = %request.trip, code = ?status.code(), error = status.message(), "nobody knows what became of an offer");
                 self.doubt(request);
-                Outcome::PeerAway
+                Heard::silence(status)
             }
         }
     }
 
     /// Asks trip what it is, unless its event was faster.
-    async fn look_up(&self, request: &Request) -> Outcome {
+    async fn look_up(&self, request: &Request) {
         let (trip, version) = (request.trip, request.version);
         if self.desk.with(|book| book.version(trip)).flatten() != Some(version) {
-            return Outcome::Done;
+            return;
         }
-        if let Err(status) = resync::look_up(self.desk, &self.run.trips, vec![trip]).await {
+        let asked = resync::look_up(self.desk, &self.run.trips, vec![trip]).await;
+        if let Some(status) = asked.failure {
             tracing::warn!(%trip, code = ?status.code(), "a trip could not be looked up");
             self.doubt(request);
-            return Outcome::PeerAway;
+            return;
         }
         // Still what it was: the reason is not to be seen in the trip, so it may well be given again.
         let now = self.run.clock.now();
         self.desk.with(|book| book.hold(trip, version, now));
-        Outcome::Done
     }
 
     fn doubt(&self, request: &Request) {

@@ -10,8 +10,11 @@ use hexcab_types::DriverId;
 use tonic::{Code, Status};
 use tracing::{Instrument as _, Span};
 
-use super::{Outcome, Window};
-use crate::domain::{Found, Nearby, Request, Taken, Waiting, plan};
+use super::Window;
+use crate::{
+    domain::{Found, Nearby, Request, Taken, Waiting, plan},
+    peers::Heard,
+};
 
 /// First searches of a window; beyond, new requests go with those left over, and their trace has a link in its place.
 const FIRST_SEARCHES_MAX: usize = 256;
@@ -29,7 +32,7 @@ const LIMIT_MAX: usize = 200;
 /// What a search came to. Requests that could not be searched for are not in it.
 pub(super) struct Searched {
     pub found: Vec<Found>,
-    pub outcome: Outcome,
+    pub heard: Heard,
 }
 
 impl Window<'_> {
@@ -68,15 +71,18 @@ impl Window<'_> {
         let most = usize::try_from(self.desk.city.dispatch.max_candidates).unwrap_or(usize::MAX);
         let mut searched = Searched {
             found: Vec::new(),
-            outcome: Outcome::Done,
+            heard: Heard::default(),
         };
         for answer in answers {
             match answer {
-                Ok(found) => searched.found.extend(found),
-                Err(status) if is_refusal(&status) => {}
+                Ok(found) => {
+                    searched.found.extend(found);
+                    searched.heard.answered += 1;
+                }
+                Err(status) if is_refusal(&status) => searched.heard.answered += 1,
                 Err(status) => {
                     tracing::warn!(city = %self.desk.city.id, code = ?status.code(), error = status.message(), "drivers could not be searched");
-                    searched.outcome = Outcome::PeerAway;
+                    searched.heard.failure = Some(status);
                 }
             }
         }

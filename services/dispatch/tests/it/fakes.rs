@@ -65,6 +65,16 @@ impl FakeTrip {
     }
 
     pub async fn request_in(&self, pickup: Point, traceparent: Option<&str>) -> TripId {
+        self.request_told_in(pickup, traceparent, traceparent).await
+    }
+
+    /// A new request of a ride, told on the bus in perhaps another trace.
+    pub async fn request_told_in(
+        &self,
+        pickup: Point,
+        traceparent: Option<&str>,
+        told_in: Option<&str>,
+    ) -> TripId {
         let id = TripId::from(Uuid::now_v7());
         let now = self.clock.now();
         let trip = Trip {
@@ -81,7 +91,7 @@ impl FakeTrip {
             ..Trip::default()
         };
         self.state.lock().trips.insert(id, trip.clone());
-        self.tell(&trip).await;
+        self.tell_in(&trip, told_in).await;
         id
     }
 
@@ -129,6 +139,10 @@ impl FakeTrip {
 
     /// Publishes a version of a trip, unless events are being lost.
     pub async fn tell(&self, trip: &Trip) {
+        self.tell_in(trip, Some(&trip.traceparent)).await;
+    }
+
+    async fn tell_in(&self, trip: &Trip, context: Option<&str>) {
         if self.state.lock().silent {
             return;
         }
@@ -146,7 +160,7 @@ impl FakeTrip {
             subject: trip.name.clone(),
             time: self.clock.now(),
             payload: event.encode_to_vec(),
-            traceparent: Some(trip.traceparent.clone()).filter(|text| !text.is_empty()),
+            traceparent: context.filter(|text| !text.is_empty()).map(str::to_owned),
         };
         self.producer.publish(event).await.unwrap();
     }
@@ -350,6 +364,7 @@ impl trips::TripService for FakeTrip {
 struct LocationState {
     drivers: Vec<(DriverId, Point)>,
     down: bool,
+    unanswered: Option<Point>,
     singles: usize,
     batches: Vec<usize>,
 }
@@ -368,6 +383,11 @@ impl FakeLocation {
 
     pub fn set_down(&self, down: bool) {
         self.0.lock().down = down;
+    }
+
+    /// Searches for one request who waits here are never answered.
+    pub fn fail_at(&self, point: Point) {
+        self.0.lock().unanswered = Some(point);
     }
 
     /// Searches for one request, and the sizes of batches.
@@ -422,6 +442,10 @@ impl location::LocationService for FakeLocation {
         let mut state = self.0.lock();
         if state.down {
             return Err(Status::unavailable("told to"));
+        }
+        let unanswered = state.unanswered.map(Into::into);
+        if unanswered.is_some() && request.get_ref().point == unanswered {
+            return Err(Status::unavailable("told to, here"));
         }
         state.singles += 1;
         Ok(Response::new(Self::nearby(&state, request.get_ref())))

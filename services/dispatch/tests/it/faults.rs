@@ -64,6 +64,17 @@ async fn location_being_away_costs_delay_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_fails_among_others_does_not_slow_the_city_down() {
+    let bench = Bench::new().await;
+    bench.location.fail_at(place(50));
+    bench.trip.request(place(50)).await;
+    bench.trip.request(place(0)).await;
+    // With a rest after each, that doubles to 3 s, this would take more than `windows` waits for.
+    bench.windows(12).await;
+    assert!(bench.trip.offers().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn trip_being_away_costs_delay_only() {
     let bench = Bench::new().await;
     let trip = bench.trip.request(place(0)).await;

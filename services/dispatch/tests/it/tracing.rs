@@ -158,3 +158,32 @@ async fn riders_left_over_are_searched_together_and_their_offers_link_to_the_sea
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ride_whose_event_came_in_another_trace_is_served_in_its_own() {
+    let bench = Bench::new().await;
+    let (ride, other) = (context(0), context(0));
+    bench.location.driver_at(place(0));
+    let trip = bench
+        .trip
+        .request_told_in(place(0), Some(&ride), Some(&other))
+        .await;
+    bench.until_offered(trip, 1).await;
+    eventually(|| async { Trace::of(&ride).named("dispatch.offer").map(|_| ()) }).await;
+    let (trip, ride) = (trip.to_string(), &ride[3..35]);
+    let of_trip = |span: &&SpanData| {
+        let attribute = |pair: &opentelemetry::KeyValue| {
+            pair.key.as_str() == "hexcab.trip.id" && pair.value.as_str() == trip
+        };
+        span.attributes.iter().any(attribute)
+    };
+    let spans = SPANS.lock();
+    let stray: Vec<_> = spans
+        .iter()
+        .filter(of_trip)
+        .filter(|span| span.span_context.trace_id().to_string() != ride)
+        .map(|span| span.name.clone())
+        .collect();
+    assert!(stray.is_empty(), "{stray:?}");
+    assert!(spans.iter().any(|span| of_trip(&span)));
+}

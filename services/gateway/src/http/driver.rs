@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Shared,
-    input::{Body, Driver, OptionalKey, Query, Trip},
+    input::{Body, Driver, OptionalKey, Query, Trip, Until},
     rider::sized,
 };
 use crate::{
@@ -267,11 +267,13 @@ pub struct SessionAsked {
 pub async fn ws(
     State(gateway): Shared,
     Driver(driver): Driver,
+    Until(until): Until,
     Query(asked): Query<SessionAsked>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = sized(upgrade, &gateway)?;
-    let (session, messages) = DriverSession::open(gateway.clone(), driver, &asked.city).await?;
+    let (session, messages) =
+        DriverSession::open(gateway.clone(), (driver, until), &asked.city).await?;
     let ending = session.ending();
     let upgraded = upgrade.on_upgrade(async move |socket| {
         let config = &gateway.config.session;

@@ -1,8 +1,9 @@
-//! What every request passes before its handler: is there room, who is calling, which trace it is in, how long it may
-//! take. A panic in a handler is answered with 500.
+//! What every request passes before its handler: is there room, who is calling, is he within his rate, which trace it is
+//! in. A panic in a handler is answered with 500.
 //!
-//! The caller is established here, once, and only then is anything done for him: a ride is looked up for its trace only
-//! for someone with a token. Whether he may is the handler's question ([`super::input::Caller`]).
+//! Invariants: nothing is waited for, neither the caller's body nor a peer, outside the room and the deadline. The caller
+//! is established here, once, and only then is anything done for him: a ride is looked up for its trace only for someone
+//! with a token who is within his rate. Whether he may is the handler's question ([`super::input::Caller`]).
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -17,11 +18,14 @@ use hexcab_chassis::deadline;
 use hexcab_types::TripId;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    auth::{self, User},
+    auth::{self, Login},
     gateway::Gateway,
     spans,
     status::Problem,
@@ -32,7 +36,7 @@ const SHED_RETRY: Duration = Duration::from_secs(1);
 
 /// Who is calling, or why that is not known.
 #[derive(Debug, Clone)]
-pub struct Identified(pub Result<User, Problem>);
+pub struct Identified(pub Result<Login, Problem>);
 
 /// The gate's state.
 #[derive(Clone)]
@@ -53,27 +57,50 @@ impl Gate {
 pub async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
+    let Ok(_room) = gate.room.try_acquire() else {
+        return refuse(&span(&request, route, None), overloaded());
+    };
+    let patience = Duration::from_millis(gate.gateway.config.http.deadline_ms);
+    let late = Instant::now() + patience;
     let identified = identify(&gate.gateway, &request);
-    let ride = match identify_ride(&gate.gateway, route, &mut request, identified.is_ok()).await {
-        Ok(ride) => ride,
-        Err(problem) => return refuse(&span(&request, route, None), problem),
+    let admitted = admit(&gate.gateway, route, &mut request, identified.as_ref().ok());
+    let admitted = timeout_at(late, deadline::scope(patience, admitted)).await;
+    let (ride, refused) = match admitted {
+        Ok(Ok(ride)) => (ride, None),
+        Ok(Err(problem)) => (None, Some(problem)),
+        Err(_) => (None, Some(too_late())),
     };
     let span = span(&request, route, ride.as_deref());
-    if let Ok(user) = &identified {
-        span.record("hexcab.user", user.to_string());
+    if let Ok(login) = &identified {
+        span.record("hexcab.user", login.user.to_string());
+    }
+    if let Some(problem) = refused {
+        return refuse(&span, problem);
     }
     request.extensions_mut().insert(Identified(identified));
-    let response = handle(&gate, request, next).instrument(span.clone()).await;
+    let response = handle(late, request, next).instrument(span.clone()).await;
     finish(&span, response)
 }
 
-fn identify(gateway: &Gateway, request: &Request) -> Result<User, Problem> {
+/// Counts the caller's request and finds the ride that it goes on with. Strangers pass: the handler tells them.
+async fn admit(
+    gateway: &Gateway,
+    route: &str,
+    request: &mut Request,
+    login: Option<&Login>,
+) -> Result<Option<String>, Problem> {
+    let Some(login) = login else { return Ok(None) };
+    gateway.limits.count(login.user)?;
+    identify_ride(gateway, route, request).await
+}
+
+fn identify(gateway: &Gateway, request: &Request) -> Result<Login, Problem> {
     let in_query = || {
         is_upgrade(request)
             .then(|| auth::access_token(request.uri()))
             .flatten()
     };
-    auth::user(
+    auth::login(
         &gateway.verifier,
         auth::bearer(request.headers()).or_else(in_query),
     )
@@ -84,35 +111,30 @@ fn is_upgrade(request: &Request) -> bool {
     request.headers().contains_key(http::header::UPGRADE)
 }
 
-/// The context of the ride that the request continues, if it does.
+/// The context of the ride that the request goes on with. Reads go on with none: a ride is what was done, not who looked.
 async fn identify_ride(
     gateway: &Gateway,
     route: &str,
     request: &mut Request,
-    identified: bool,
 ) -> Result<Option<String>, Problem> {
-    if !identified || request.method() != Method::POST {
-        return Ok(None);
-    }
-    if route == "/v1/trips" {
+    if request.method() == Method::POST && route == "/v1/trips" {
         return context_of_body(gateway, request).await;
     }
-    let id = match route
-        .strip_prefix("/v1/operator/trips/{id}/")
-        .or_else(|| route.strip_prefix("/v1/trips/{id}/"))
-    {
-        Some(_) => request
-            .uri()
-            .path()
-            .rsplit('/')
-            .nth(1)
-            .and_then(|id| id.parse::<TripId>().ok()),
-        None => None,
-    };
-    match id {
-        Some(id) => Ok(gateway.ride_of(id).await),
+    match commanded(request, route) {
+        Some(trip) => Ok(gateway.ride_of(trip).await),
         None => Ok(None),
     }
+}
+
+/// The trip that a command is about.
+fn commanded(request: &Request, route: &str) -> Option<TripId> {
+    if request.method() != Method::POST {
+        return None;
+    }
+    route
+        .strip_prefix("/v1/operator/trips/{id}/")
+        .or_else(|| route.strip_prefix("/v1/trips/{id}/"))?;
+    request.uri().path().rsplit('/').nth(1)?.parse().ok()
 }
 
 /// Reads the quote's context out of the body and puts the body back.
@@ -162,35 +184,33 @@ fn span(request: &Request, route: &str, ride: Option<&str>) -> Span {
             route,
             path,
             traceparent,
+            trip: commanded(request, route),
         },
         ride,
     )
 }
 
-async fn handle(gate: &Gate, request: Request, next: Next) -> Response {
-    let Ok(_room) = gate.room.try_acquire() else {
-        let full = Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "OVERLOADED",
-            "too many requests in work",
-        );
-        return full.retry_after(SHED_RETRY).into_response();
-    };
-    let patience = Duration::from_millis(gate.gateway.config.http.deadline_ms);
-    let handled = AssertUnwindSafe(deadline::scope(patience, next.run(request))).catch_unwind();
-    match tokio::time::timeout(patience, handled).await {
+async fn handle(late: Instant, request: Request, next: Next) -> Response {
+    let left = late.saturating_duration_since(Instant::now());
+    let handled = AssertUnwindSafe(deadline::scope(left, next.run(request))).catch_unwind();
+    match timeout_at(late, handled).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             tracing::error!("a handler panicked");
             Problem::internal().into_response()
         }
-        Err(_) => Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "DEADLINE_EXCEEDED",
-            "this took longer than it may",
-        )
-        .into_response(),
+        Err(_) => too_late().into_response(),
     }
+}
+
+fn overloaded() -> Problem {
+    let (status, detail) = (StatusCode::SERVICE_UNAVAILABLE, "too many requests in work");
+    Problem::new(status, "OVERLOADED", detail).retry_after(SHED_RETRY)
+}
+
+fn too_late() -> Problem {
+    let (status, detail) = (StatusCode::GATEWAY_TIMEOUT, "this took longer than it may");
+    Problem::new(status, "DEADLINE_EXCEEDED", detail)
 }
 
 /// Writes the trace into the answer and the answer into the span.

@@ -6,15 +6,20 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use hexcab_types::{DriverId, OperatorId, RequestId, RiderId, TripId};
 use http::{StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::gate::{Identified, read_body};
-use crate::{auth::User, gateway::Gateway, status::Problem};
+use crate::{
+    auth::{Login, User},
+    gateway::Gateway,
+    status::Problem,
+};
 
 /// The key of a mutation, in the request's headers.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Anyone with a token, within his rate.
+/// Anyone with a token.
 pub struct Caller(pub User);
 
 /// A rider.
@@ -26,53 +31,49 @@ pub struct Driver(pub DriverId);
 /// An operator.
 pub struct Operator(pub OperatorId);
 
-fn caller(parts: &Parts, gateway: &Gateway) -> Result<User, Problem> {
+/// When the caller's token ends.
+pub struct Until(pub Instant);
+
+fn login(parts: &Parts) -> Result<Login, Problem> {
     let identified = parts
         .extensions
         .get::<Identified>()
         .ok_or_else(Problem::internal)?;
-    let user = identified.0.clone()?;
-    gateway.limits.count(user)?;
-    Ok(user)
+    identified.0.clone()
+}
+
+impl FromRequestParts<Arc<Gateway>> for Until {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, Problem> {
+        login(parts).map(|login| Self(login.until))
+    }
 }
 
 impl FromRequestParts<Arc<Gateway>> for Caller {
     type Rejection = Problem;
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        caller(parts, gateway).map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, Problem> {
+        Ok(Self(login(parts)?.user))
     }
 }
 
 impl FromRequestParts<Arc<Gateway>> for Rider {
     type Rejection = Problem;
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        caller(parts, gateway)?.rider().map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, Problem> {
+        login(parts)?.user.rider().map(Self)
     }
 }
 
 impl FromRequestParts<Arc<Gateway>> for Driver {
     type Rejection = Problem;
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        caller(parts, gateway)?.driver().map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, Problem> {
+        login(parts)?.user.driver().map(Self)
     }
 }
 
 impl FromRequestParts<Arc<Gateway>> for Operator {
     type Rejection = Problem;
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        caller(parts, gateway)?.operator().map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, Problem> {
+        login(parts)?.user.operator().map(Self)
     }
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Shared,
-    input::{Body, Caller, OptionalKey, Query, Rider, Trip},
+    input::{Body, Caller, OptionalKey, Query, Rider, Trip, Until},
 };
 use crate::{
     auth::User,
@@ -239,10 +239,11 @@ pub fn states(asked: Option<&str>) -> Result<Vec<i32>, Problem> {
 pub async fn ws(
     State(gateway): Shared,
     Rider(rider): Rider,
+    Until(until): Until,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = sized(upgrade, &gateway)?;
-    let (session, messages) = RiderSession::open(&gateway, rider).await?;
+    let (session, messages) = RiderSession::open(&gateway, rider, until).await?;
     let ending = session.ending();
     let upgraded = upgrade.on_upgrade(async move |socket| {
         let config = &gateway.config.session;

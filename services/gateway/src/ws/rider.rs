@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
 use hexcab_types::RiderId;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::Frame;
 use crate::{
@@ -19,15 +19,16 @@ use crate::{
 pub struct RiderSession(Seat<RiderId, RiderMessage>);
 
 impl RiderSession {
-    /// Connects a rider and shows him his trip.
+    /// Connects a rider until his token ends and shows him his trip.
     ///
     /// # Errors
     /// 503 while trip is away: without a snapshot a change might be missed.
     pub async fn open(
         gateway: &Arc<Gateway>,
         rider: RiderId,
+        until: Instant,
     ) -> Result<(Self, mpsc::Receiver<RiderMessage>), Problem> {
-        let connected = gateway.riders.connect(rider);
+        let connected = gateway.riders.connect(rider, until);
         gateway.show_rider(rider, connected.seat.session()).await?;
         Ok((Self(connected.seat), connected.messages))
     }

@@ -95,3 +95,23 @@ async fn a_token_in_the_query_opens_websockets_only() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_websocket_ends_with_its_token_and_a_new_one_opens_another() {
+    let house = House::open().await;
+    for (name, path) in [
+        (rider(), "/v1/rider/ws"),
+        (driver(), "/v1/driver/ws?city=sf"),
+    ] {
+        let mut app = house.user_for(&name, 1).ws(path).await;
+        let end = app.hear_to_the_end().await.1.expect("a close frame");
+        assert_eq!(
+            (u16::from(end.code), end.reason.as_str()),
+            (1008, "TOKEN_EXPIRED"),
+            "{path}"
+        );
+        let mut again = house.user(&name).ws(path).await;
+        again.say_text("hello").await;
+        assert_eq!(again.hear().await["type"], "error", "{path}");
+    }
+}

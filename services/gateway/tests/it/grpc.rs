@@ -1,5 +1,7 @@
 //! A driver's session over gRPC means the same as over a WebSocket.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use hexcab_chassis::status::reason;
 use hexcab_proto::{
@@ -12,12 +14,15 @@ use hexcab_proto::{
     trip::v1::{OfferMade, State, trip_event::Event},
 };
 use hexcab_testkit::eventually;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 use uuid::Uuid;
 
 use crate::house::{House, PICKUP, driver, offered, rider, then};
+
+/// How long an end may take to come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 struct App {
     up: mpsc::Sender<OpenSessionRequest>,
@@ -204,6 +209,21 @@ async fn only_a_drivers_token_opens_a_session() {
             (code, Some(why))
         );
     }
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_token() {
+    let house = House::open().await;
+    let name = driver();
+    let token = house.token_for(&name, 1);
+    let mut app = App::open(&house, Some(&token)).await.unwrap();
+    let end = timeout(PATIENCE, app.down.next()).await.expect("in time");
+    let end = end.expect("a last word").unwrap_err();
+    assert_eq!(
+        (end.code(), reason(&end).as_deref()),
+        (Code::Unauthenticated, Some("TOKEN_EXPIRED"))
+    );
+    App::open(&house, Some(&house.token(&name))).await.unwrap();
 }
 
 #[tokio::test]

@@ -15,6 +15,11 @@ use hexcab_proto::{
 };
 use hexcab_testkit::eventually;
 use hexcab_types::Timestamp;
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    trace::{SpanData, SpanExporter},
+};
+use parking_lot::Mutex;
 use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
@@ -118,9 +123,13 @@ impl House {
     }
 
     pub fn token(&self, name: &str) -> String {
-        self.signer
-            .sign(USER_TOKEN_TYPE, &user_claims(name.to_owned(), now_s(), 600))
-            .unwrap()
+        self.token_for(name, 600)
+    }
+
+    /// A token that ends in so many seconds.
+    pub fn token_for(&self, name: &str, ttl_s: i64) -> String {
+        let claims = user_claims(name.to_owned(), now_s(), ttl_s);
+        self.signer.sign(USER_TOKEN_TYPE, &claims).unwrap()
     }
 
     /// Someone who calls, as `riders/…`, `drivers/…` or `operators/…`.
@@ -131,8 +140,21 @@ impl House {
         }
     }
 
+    /// The same, for so many seconds.
+    pub fn user_for(&self, name: &str, ttl_s: i64) -> User<'_> {
+        User {
+            house: self,
+            token: self.token_for(name, ttl_s),
+        }
+    }
+
     /// Publishes an event as trip would.
     pub async fn publish(&self, event: &TripEvent) {
+        self.publish_in(event, None).await;
+    }
+
+    /// In this trace.
+    pub async fn publish_in(&self, event: &TripEvent, traceparent: Option<&str>) {
         let outgoing = Outgoing {
             topic: topic::TRIP,
             key: "sf".to_owned(),
@@ -141,7 +163,7 @@ impl House {
             subject: event.trip.clone(),
             time: evening(),
             payload: event.encode_to_vec(),
-            traceparent: None,
+            traceparent: traceparent.map(str::to_owned),
         };
         self.producer.publish(outgoing).await.unwrap();
     }
@@ -408,13 +430,38 @@ pub fn now_s() -> i64 {
     chrono::Utc::now().timestamp()
 }
 
-/// Spans with real contexts, exported nowhere.
+static SPANS: Mutex<Vec<SpanData>> = Mutex::new(Vec::new());
+
+/// The ended spans of all tests of this process that have an attribute of this value.
+pub fn spans_with(key: &str, value: &str) -> Vec<SpanData> {
+    let is_it =
+        |pair: &opentelemetry::KeyValue| pair.key.as_str() == key && pair.value.as_str() == value;
+    let spans = SPANS.lock();
+    let found = spans
+        .iter()
+        .filter(|span| span.attributes.iter().any(is_it));
+    found.cloned().collect()
+}
+
+#[derive(Debug)]
+struct Keep;
+
+impl SpanExporter for Keep {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        SPANS.lock().extend(batch);
+        Ok(())
+    }
+}
+
+/// Spans with real contexts, kept.
 fn traced() {
     use opentelemetry::trace::TracerProvider as _;
     use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
-        let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
+        let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder()
+            .with_simple_exporter(Keep)
+            .build();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         let filter = tracing_subscriber::EnvFilter::new("info");
         let _ = tracing_subscriber::registry()

@@ -67,9 +67,12 @@ async fn the_status_is_told_even_when_peers_are_away() {
         .find(|peer| peer["name"] == "dispatch")
         .unwrap();
     assert_eq!(dispatch["serving"], false);
-    assert_eq!(answer.body["cities"][0]["problem"], "UNAVAILABLE");
+    assert_eq!(
+        answer.body["cities"][0]["problem"],
+        "DEPENDENCY_UNAVAILABLE"
+    );
     operator
         .get(&format!("/v1/operator/trips/{}/decision", Uuid::new_v4()))
         .await
-        .refused(503, "UNAVAILABLE");
+        .refused(503, "DEPENDENCY_UNAVAILABLE");
 }

@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use hexcab_chassis::status;
 use hexcab_proto::trip::v1::State;
+use hexcab_testkit::eventually;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -406,4 +412,81 @@ async fn health_is_told_to_anyone() {
             "{path}"
         );
     }
+}
+
+/// A request whose body does not come.
+async fn slow_request(house: &House) -> TcpStream {
+    let mut stream = TcpStream::connect(house.http).await.unwrap();
+    let head = format!(
+        "POST /v1/trips HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nidempotency-key: {}\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+        house.token(&rider()),
+        Uuid::new_v4()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_waited_for_until_the_deadline() {
+    let house = House::with(|config| config.http.deadline_ms = 300).await;
+    let mut stream = slow_request(&house).await;
+    let mut answer = [0; 4096];
+    let read = timeout(Duration::from_secs(10), stream.read(&mut answer));
+    let size = read.await.expect("an answer in time").unwrap();
+    let answer = String::from_utf8_lossy(&answer[..size]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    assert!(answer.contains("traceparent: "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_takes_room() {
+    let house = House::with(|config| config.http.max_concurrent = 1).await;
+    let me = house.user(&rider());
+    let stream = slow_request(&house).await;
+    let refused =
+        eventually(async || Some(me.get("/v1/trips").await).filter(|answer| answer.status == 503));
+    refused.await.refused(503, "OVERLOADED");
+    drop(stream);
+    eventually(async || (me.get("/v1/trips").await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_a_user_beyond_his_rate() {
+    let house = House::with(|config| {
+        config.rate.per_second = 1;
+        config.rate.burst = 1;
+    })
+    .await;
+    let me = house.user(&rider());
+    let cancel = || {
+        me.post_with(
+            "/v1/trips/7f1f3a52-6f3e-4f43-8e3a-1a2b3c4d5e6f/cancel",
+            &[],
+            json!({"reason": "changed_mind"}),
+        )
+    };
+    cancel().await.refused(404, "TRIP_NOT_FOUND");
+    assert_eq!(house.peers.calls("get_trip").len(), 1);
+    cancel().await.refused(429, "RATE_LIMITED");
+    assert_eq!(house.peers.calls("get_trip").len(), 1);
+}
+
+#[tokio::test]
+async fn a_position_is_asked_for_once() {
+    let house = House::open().await;
+    let name = driver();
+    let ride = then(&offered(&name, 2), State::EnRoute, &name);
+    house.peers.put(&ride);
+    for _ in 0..2 {
+        let away = Status::unavailable("away");
+        house.peers.fail_next("get_driver_position", away);
+    }
+    let shown = house
+        .user(&ride.rider)
+        .get(&format!("/v1/trips/{}", id(&ride.name)))
+        .await;
+    assert_eq!(shown.status, 200, "{shown:?}");
+    assert_eq!(shown.body["driver_position"], json!(null));
+    assert_eq!(house.peers.calls("get_driver_position").len(), 1);
 }

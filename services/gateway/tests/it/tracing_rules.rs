@@ -3,11 +3,12 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hexcab_proto::trip::v1::{OfferMade, trip_event::Event};
 use hexcab_telemetry::trace_id;
+use hexcab_testkit::eventually;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    house::{House, RIDE, RIDE_TRACE, driver, id, offered, rider, trip},
+    house::{House, RIDE, RIDE_TRACE, driver, event, id, offered, rider, spans_with, trip},
     peers::Call,
 };
 
@@ -142,4 +143,66 @@ async fn every_answer_has_a_traceparent() {
     for path in ["/v1/trips", "/v1/nothing", "/v1/quotes", "/v1/trips/seven"] {
         assert!(me.get(path).await.header("traceparent").is_some(), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_trips_id_is_on_spans_of_its_trace_and_on_no_others() {
+    let house = House::open().await;
+    let name = driver();
+    let mut ride = offered(&name, 2);
+    ride.driver = name.clone();
+    house.peers.put(&ride);
+    let (me, trip) = (house.user(&name), id(&ride.name));
+    let mut app = me.ws("/v1/driver/ws?city=sf").await;
+    assert_eq!(app.hear().await["type"], "offer");
+    // Reads are nobody's step, known ride or not.
+    let read = me.get(&format!("/v1/trips/{trip}")).await;
+    assert_eq!(read.status, 200, "{read:?}");
+    assert_ne!(
+        trace_id(read.header("traceparent").unwrap()),
+        Some(RIDE_TRACE)
+    );
+    // An event in the ride's trace, and one that came in none.
+    for (version, context) in [(3, Some(RIDE)), (4, None)] {
+        ride.version = version;
+        let made = Event::OfferMade(OfferMade {
+            driver: name.clone(),
+            epoch: 1,
+        });
+        house.publish_in(&event(&ride, made), context).await;
+        assert_eq!(app.hear().await["type"], "offer");
+    }
+    app.say(json!({"type": "accept", "request_id": Uuid::new_v4(), "trip": trip, "epoch": 1}))
+        .await;
+    assert_eq!(app.hear().await["type"], "result");
+    let arrive = json!({"position": {"lat": 37.77, "lon": -122.41}});
+    me.post(&format!("/v1/trips/{trip}/arrive"), arrive).await;
+    // A command to a trip that nobody knows is in nobody's trace.
+    let unknown = Uuid::new_v4();
+    let cancel = format!("/v1/trips/{unknown}/decline");
+    me.post(&cancel, json!({"epoch": 1}))
+        .await
+        .refused(404, "TRIP_NOT_FOUND");
+    let spans = eventually(async || {
+        Some(spans_with("hexcab.trip.id", trip)).filter(|spans| spans.len() >= 3)
+    })
+    .await;
+    let mut names: Vec<_> = spans.iter().map(|span| span.name.to_string()).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "POST /v1/trips/{id}/arrive",
+            "gateway.accept",
+            "gateway.push"
+        ]
+    );
+    for span in spans {
+        assert_eq!(
+            span.span_context.trace_id().to_string(),
+            RIDE_TRACE,
+            "{span:?}"
+        );
+    }
+    assert!(spans_with("hexcab.trip.id", &unknown.to_string()).is_empty());
 }

@@ -5,7 +5,7 @@
 
 use hexcab_types::Money;
 
-use super::{Order, ProcessorId, State, Step, Unanswered, decide::Command};
+use super::{Charge, Order, ProcessorId, State, Step, Unanswered, decide::Command};
 use crate::processor::{Failure, Payment, PaymentStatus};
 
 /// What is to be done for an order.
@@ -15,7 +15,9 @@ pub enum Next {
     Call(Call),
     /// Nobody has to be asked.
     Record(Command),
-    /// The intent is past this order: a settlement of what was declined, or a step that is answered.
+    /// Nothing was held and the trip cost something all the same: the rider owes it.
+    Owe(Charge),
+    /// The intent is past this order: a void of what was declined, or a step that is answered.
     Close,
     /// Orders were not carried out in order: our bug.
     Stuck,
@@ -82,8 +84,10 @@ pub fn next(state: &State, order: &Order) -> Next {
             | State::Unknown(Unanswered::Capture { .. } | Unanswered::Void { .. }),
             Order::Hold,
         ) => Next::Close,
-        (
-            State::Captured { .. } | State::Voided { .. } | State::Declined { .. },
+        (State::Declined { .. }, Order::Capture(charge)) => Next::Owe(*charge),
+        (State::Declined { .. }, Order::Hold | Order::Void)
+        | (
+            State::Captured { .. } | State::Voided { .. },
             Order::Hold | Order::Capture(_) | Order::Void,
         ) => Next::Close,
     }
@@ -193,7 +197,10 @@ mod tests {
                 ["close"; 3],
             ),
             (State::Voided { processor_id: None }, ["close"; 3]),
-            (State::Declined { code: "x".into() }, ["close"; 3]),
+            (
+                State::Declined { code: "x".into() },
+                ["close", "owe", "close"],
+            ),
         ];
         for (state, expected) in states {
             for (order, expected) in orders.iter().zip(expected) {
@@ -203,6 +210,10 @@ mod tests {
                         "call"
                     }
                     Next::Record(_) => "record",
+                    Next::Owe(charge) => {
+                        assert_eq!(charge.amount, usd(5));
+                        "owe"
+                    }
                     Next::Close => "close",
                     Next::Stuck => "stuck",
                 };

@@ -1,6 +1,7 @@
 //! What the end of a trip asks for: a capture of what the rider owes, or a void of the hold.
 //!
-//! Invariant: a charge is within the hold; above it the hold is the limit, because nothing else was promised to us.
+//! Invariant: a charge is within the hold; above it the hold is the limit, because nothing else was promised to us, and
+//! [`excess`] says what is given up.
 //! Does not: know whether the hold was placed; steps are ordered, so that is known when the order is carried out.
 
 use hexcab_types::{DriverId, Money};
@@ -85,6 +86,16 @@ pub fn order(ending: Ending, held: Money) -> Result<Order, SettlementError> {
     }))
 }
 
+/// The charge of an ending and what of it is above the hold; none when it is within.
+pub fn excess(ending: Ending, held: Money) -> Option<(Money, Money)> {
+    let charge = match ending {
+        Ending::Driven { charge, .. } => charge,
+        Ending::NotDriven { fee } => fee,
+    };
+    let excess = charge.minus(held).ok()?;
+    (excess.minor > 0).then_some((charge, excess))
+}
+
 /// The orders to carry out when a trip is heard of. `known` says whether its intent was there before: events come late
 /// and out of order, so the end of a trip may be the first that is heard of it.
 pub fn outstanding(known: bool, settlement: Option<Order>) -> Vec<Order> {
@@ -166,6 +177,14 @@ mod tests {
             panic!("not a capture")
         };
         assert_eq!(charge.amount, usd(2_000));
+    }
+
+    #[test]
+    fn what_is_above_the_hold_is_known() {
+        for ending in [driven(2_500), Ending::NotDriven { fee: usd(2_500) }] {
+            assert_eq!(excess(ending, usd(2_000)), Some((usd(2_500), usd(500))));
+            assert_eq!(excess(ending, usd(2_500)), None);
+        }
     }
 
     #[test]

@@ -94,6 +94,29 @@ fn a_fee_is_all_the_platforms() {
 }
 
 #[test]
+fn a_debt_is_the_riders_and_pays_everybody_without_the_processor() {
+    let pay = DriverPay {
+        driver: driver(),
+        amount: usd(1_400),
+    };
+    let charge = Charge {
+        amount: usd(2_000),
+        driver: Some(pay),
+        tax: usd(150),
+    };
+    let expected = [
+        (Account::Rider(rider()), -2_000),
+        (Account::Driver(driver()), 1_400),
+        (Account::Revenue, 450),
+        (Account::Tax, 150),
+    ];
+    assert_eq!(
+        balances(&debt(rider(), &charge).unwrap()),
+        BTreeMap::from(expected)
+    );
+}
+
+#[test]
 fn a_transfer_ends_once_and_within_its_amount() {
     let pending = hold(rider(), usd(10));
     for amount in [usd(0), usd(-1), usd(11), Money::new(1, Currency::Eur)] {

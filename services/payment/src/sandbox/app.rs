@@ -79,9 +79,10 @@ impl App {
         stop.cancel();
         match tokio::time::timeout(DRAIN, serving).await {
             Ok(ended) => ended.context("serve HTTP"),
-            Err(_) => Ok(tracing::warn!(
-                "requests in flight were cut after {DRAIN:?}"
-            )),
+            Err(_) => {
+                tracing::warn!("requests in flight were cut after {DRAIN:?}");
+                Ok(())
+            }
         }
     }
 }

@@ -63,7 +63,24 @@ pub async fn post(
 ) -> Result<(), StoreError> {
     let (id, transfer) = fetch(conn, intent).await?;
     resolve(conn, id, transfer.resolve(Resolution::Post(amount))?, now).await?;
-    enter(conn, id, journal, now).await
+    enter(conn, Of::Transfer(id), journal, now).await
+}
+
+/// Posts what the rider of a declined intent owes; its transfer is voided already.
+pub async fn owe(
+    conn: &mut PgConnection,
+    intent: IntentId,
+    journal: &Balanced,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    enter(conn, Of::Debt(intent), journal, now).await
+}
+
+/// What a journal is of.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Transfer(Uuid),
+    Debt(IntentId),
 }
 
 async fn fetch(conn: &mut PgConnection, intent: IntentId) -> Result<(Uuid, Transfer), StoreError> {
@@ -120,14 +137,21 @@ async fn resolve(
 
 async fn enter(
     conn: &mut PgConnection,
-    transfer: Uuid,
+    of: Of,
     journal: &Balanced,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let id = Uuid::now_v7();
-    sqlx::query("INSERT INTO journals (id, transfer, created_at) VALUES ($1, $2, $3)")
+    let (id, (transfer, debt_of)) = (
+        Uuid::now_v7(),
+        match of {
+            Of::Transfer(transfer) => (Some(transfer), None),
+            Of::Debt(intent) => (None, Some(intent.uuid())),
+        },
+    );
+    sqlx::query("INSERT INTO journals (id, transfer, debt_of, created_at) VALUES ($1, $2, $3, $4)")
         .bind(id)
         .bind(transfer)
+        .bind(debt_of)
         .bind(now)
         .execute(&mut *conn)
         .await?;

@@ -54,6 +54,9 @@ impl Store {
                 let known = intents::by_trip(&mut tx, notice.trip).await?;
                 let held = known.as_ref().map_or(notice.fare, |intent| intent.amount);
                 let settlement = notice.ending.map(|ending| settlement::order(ending, held)).transpose()?;
+                if let Some((charge, excess)) = notice.ending.and_then(|ending| settlement::excess(ending, held)) {
+                    tracing::warn!(trip.id = %notice.trip, %charge, %held, %excess, "a trip costs more than its hold; the rest is given up");
+                }
                 let orders = settlement::outstanding(known.is_some(), settlement);
                 let intent = match known {
                     Some(intent) => intent,
@@ -142,6 +145,22 @@ impl Store {
         pause: Duration,
     ) -> Result<(), StoreError> {
         work::postpone(&mut *self.pg.pool().acquire().await?, claim, why, pause).await
+    }
+
+    /// Enters a charge whose hold was declined as the rider's debt and ends the step. The intent stays as it is, and
+    /// nobody is told: that the hold was declined, they know.
+    ///
+    /// # Errors
+    /// When the lease was lost or Postgres refuses.
+    pub async fn owe(&self, claim: &Claim, charge: &Charge) -> Result<(), StoreError> {
+        let (now, intent) = (self.clock.now(), &claim.intent);
+        self.pg
+            .serializable("payment.owe", |mut tx| async move {
+                work::finish(&mut tx, claim).await?;
+                let journal = crate::ledger::debt(intent.rider, charge)?;
+                ledger::owe(&mut tx, intent.id, &journal, now).await
+            })
+            .await
     }
 
     /// Ends the step; there was nothing to do for it.

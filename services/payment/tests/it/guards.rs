@@ -130,7 +130,7 @@ async fn what_was_entered_is_never_changed() {
         "TRUNCATE entries".to_owned(),
     ] {
         assert_eq!(
-            refused_by(&rig, &[statement.clone()]).await,
+            refused_by(&rig, std::slice::from_ref(&statement)).await,
             "ledger_append_only",
             "{statement}"
         );
@@ -175,6 +175,89 @@ async fn a_transfer_ends_once() {
         refused_by(&rig, &[journal(Uuid::now_v7(), captured)]).await,
         "one_journal_per_transfer"
     );
+}
+
+/// An intent whose hold was declined and whose completed trip is still to be settled.
+async fn declined_and_due() -> (Rig, Ride, Uuid) {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.sandbox
+        .fault(serde_json::json!({"kind": "decline", "rider": ride.rider.to_string()}))
+        .await;
+    rig.tell(&ride.requested()).await;
+    rig.work().await;
+    rig.tell(&ride.completed(2_000)).await;
+    let id = rig.intent(&ride).await.id.uuid();
+    (rig, ride, id)
+}
+
+fn debt(id: Uuid, intent: Uuid) -> String {
+    format!("INSERT INTO journals (id, debt_of, created_at) VALUES ('{id}', '{intent}', now())")
+}
+
+#[tokio::test]
+async fn a_charge_on_a_declined_hold_does_not_end_without_its_debt() {
+    let (rig, ..) = declined_and_due().await;
+    let finish = "UPDATE work SET finished_at = now() WHERE step = 'capture'".to_owned();
+    assert_eq!(refused_by(&rig, &[finish]).await, "declined_charge_is_owed");
+}
+
+#[tokio::test]
+async fn a_debt_is_what_its_declined_intent_charges() {
+    let (rig, ride, intent) = declined_and_due().await;
+    let (rider, driver) = (ride.rider.name(), ride.driver.name());
+    let journal = |owed: i64, pay: i64, from: &str| {
+        let id = Uuid::now_v7();
+        vec![
+            debt(id, intent),
+            entry(id, 1, from, "USD", -owed),
+            entry(id, 2, &driver, "USD", pay),
+            entry(id, 3, "platform:revenue", "USD", owed - pay),
+        ]
+    };
+    for (why, statements) in [
+        ("too little", journal(1_999, 1_400, &rider)),
+        ("the driver short", journal(2_000, 1_399, &rider)),
+        ("of the processor", journal(2_000, 1_400, "processor")),
+        ("of nobody", journal(2_000, 1_400, "platform:tax")),
+    ] {
+        assert_eq!(
+            refused_by(&rig, &statements).await,
+            "journal_matches_debt",
+            "{why}"
+        );
+    }
+    let mut both = journal(2_000, 1_400, &rider);
+    both[0] = both[0]
+        .replace("debt_of,", "debt_of, transfer,")
+        .replace(", now()", ", (SELECT id FROM transfers), now()");
+    assert_eq!(refused_by(&rig, &both).await, "journal_of_transfer_or_debt");
+    run(
+        &mut rig.pg.pool().acquire().await.unwrap(),
+        &journal(2_000, 1_400, &rider),
+    )
+    .await
+    .expect("the debt is taken");
+    assert_eq!(
+        refused_by(&rig, &journal(2_000, 1_400, &rider)).await,
+        "one_debt_per_intent"
+    );
+}
+
+#[tokio::test]
+async fn only_a_declined_intent_has_a_debt() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.tell(&ride.requested()).await;
+    rig.tell(&ride.completed(2_000)).await;
+    rig.work().await;
+    let (id, intent) = (Uuid::now_v7(), rig.intent(&ride).await);
+    assert!(matches!(intent.state, State::Captured { .. }));
+    let statements = [
+        debt(id, intent.id.uuid()),
+        entry(id, 1, &ride.rider.name(), "USD", -2_000),
+        entry(id, 2, &ride.driver.name(), "USD", 1_400),
+        entry(id, 3, "platform:revenue", "USD", 600),
+    ];
+    assert_eq!(refused_by(&rig, &statements).await, "journal_matches_debt");
 }
 
 #[tokio::test]
@@ -256,7 +339,7 @@ async fn an_intent_goes_only_where_the_table_says() {
         ),
     ] {
         assert_eq!(
-            refused_by(&rig, &[statement.clone()]).await,
+            refused_by(&rig, std::slice::from_ref(&statement)).await,
             guard,
             "{statement}"
         );
@@ -271,7 +354,7 @@ async fn a_trip_has_one_intent_one_hold_and_one_settlement() {
          SELECT gen_random_uuid(), trip, rider, 'REQUIRES_HOLD', currency, held_minor, now(), now() FROM intents WHERE id = '{held}'"
     );
     assert_eq!(
-        refused_by(&rig, &[twin.clone()]).await,
+        refused_by(&rig, std::slice::from_ref(&twin)).await,
         "one_intent_per_trip"
     );
     let born_held = twin.replace("'REQUIRES_HOLD'", "'HELD'");

@@ -107,7 +107,7 @@ async fn a_declined_hold_is_told_and_final() {
     };
     assert_eq!(declined.code, "insufficient_funds");
 
-    rig.tell(&ride.cancelled(500)).await;
+    rig.tell(&ride.cancelled(0)).await;
     rig.work().await;
     assert_eq!(
         rig.intent(&ride).await.state,
@@ -126,6 +126,78 @@ async fn a_declined_hold_is_told_and_final() {
         "nothing is pending or posted"
     );
     assert_eq!(rig.outstanding().await, 0);
+}
+
+/// A ride whose hold is declined before its end is heard of, or after.
+async fn declined(end: impl Fn(&Ride) -> hexcab_bus::Incoming, before: bool) -> (Rig, Ride) {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.sandbox
+        .fault(json!({"kind": "decline", "rider": ride.rider.to_string()}))
+        .await;
+    rig.tell(&ride.requested()).await;
+    if before {
+        rig.work().await;
+    }
+    rig.tell(&end(&ride)).await;
+    rig.work().await;
+    (rig, ride)
+}
+
+#[tokio::test]
+async fn a_ride_whose_hold_was_declined_pays_its_driver_and_is_owed_by_its_rider() {
+    for before in [true, false] {
+        let (rig, ride) = declined(|ride| ride.completed(2_000), before).await;
+        assert!(matches!(
+            rig.intent(&ride).await.state,
+            State::Declined { .. }
+        ));
+        let expected = balances([
+            ("rider", (-2_000, 0)),
+            ("driver", (1_400, 0)),
+            ("platform:revenue", (450, 0)),
+            ("platform:tax", (150, 0)),
+        ]);
+        assert_eq!(rig.balances(&ride).await, expected, "before: {before}");
+        assert_eq!(rig.told_kinds(&ride).await, ["HoldDeclined"]);
+        assert_eq!(
+            rig.sandbox.payments(&ride).await,
+            one("requires_payment_method", 0)
+        );
+        assert_eq!(rig.outstanding().await, 0);
+        rig.tell(&ride.completed(2_000)).await;
+        rig.work().await;
+        assert_eq!(rig.balances(&ride).await, expected, "told twice, owed once");
+    }
+}
+
+#[tokio::test]
+async fn a_cancellation_fee_whose_hold_was_declined_is_owed_to_the_platform() {
+    let (rig, ride) = declined(|ride| ride.cancelled(500), true).await;
+    let expected = balances([("rider", (-500, 0)), ("platform:revenue", (500, 0))]);
+    assert_eq!(rig.balances(&ride).await, expected);
+}
+
+#[tokio::test]
+async fn a_debt_is_entered_by_the_holder_of_the_lease_or_not_at_all() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.sandbox
+        .fault(json!({"kind": "decline", "rider": ride.rider.to_string()}))
+        .await;
+    rig.tell(&ride.requested()).await;
+    rig.work().await;
+    rig.tell(&ride.completed(2_000)).await;
+    let late = rig.store.claim().await.unwrap().expect("the charge is due");
+    rig.expire_leases().await;
+    rig.work().await;
+    let hexcab_payment::domain::Order::Capture(charge) = late.order.clone() else {
+        panic!("{late:?}")
+    };
+    let kept = rig.store.owe(&late, &charge).await;
+    assert!(matches!(
+        kept,
+        Err(hexcab_payment::store::StoreError::LeaseLost)
+    ));
+    assert_eq!(rig.balances(&ride).await["rider"], (-2_000, 0));
 }
 
 #[tokio::test]

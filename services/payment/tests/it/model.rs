@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hexcab_payment::domain::{ProcessorId, decide::Command};
+use hexcab_bus::Incoming;
+use hexcab_payment::domain::{Order, ProcessorId, decide::Command};
 use hexcab_types::{Currency, Money};
 use rand::{RngExt as _, seq::IndexedRandom as _};
 
@@ -24,9 +25,14 @@ fn pend(model: &mut Model, ride: &Ride, amount: i64) {
 
 /// What a capture of `charge` posts. The rider's own lines cancel out, but the account is there.
 fn pay(model: &mut Model, ride: &Ride, charge: i64, driven: bool) {
-    let (driver, tax) = if driven { (1_400, 150) } else { (0, 0) };
     add(model, "processor", -charge, 0);
     add(model, &ride.rider.name(), 0, 0);
+    earn(model, ride, charge, driven);
+}
+
+/// Whose a charge is, whoever owes it.
+fn earn(model: &mut Model, ride: &Ride, charge: i64, driven: bool) {
+    let (driver, tax) = if driven { (1_400, 150) } else { (0, 0) };
     for (account, amount) in [
         (ride.driver.name().as_str(), driver),
         ("platform:tax", tax),
@@ -35,6 +41,14 @@ fn pay(model: &mut Model, ride: &Ride, charge: i64, driven: bool) {
         if amount != 0 {
             add(model, account, amount, 0);
         }
+    }
+}
+
+fn end(ride: &Ride, charge: i64, driven: bool) -> Incoming {
+    if driven {
+        ride.completed(charge)
+    } else {
+        ride.cancelled(charge)
     }
 }
 
@@ -55,6 +69,15 @@ async fn random_histories_leave_the_balances_that_the_model_has() {
                     .await
                     .unwrap();
                 pend(&mut model, &ride, -2_000);
+                let (charge, driven) = (chance.random_range(1..=2_000), chance.random_bool(0.7));
+                rig.tell(&end(&ride, charge, driven)).await;
+                let claim = rig.store.claim().await.unwrap().expect("a charge is due");
+                let Order::Capture(owed) = claim.order.clone() else {
+                    panic!("{claim:?}")
+                };
+                rig.store.owe(&claim, &owed).await.unwrap();
+                add(&mut model, &ride.rider.name(), -charge, 0);
+                earn(&mut model, &ride, charge, driven);
             } else {
                 let processor_id = ProcessorId(format!("pi_{step}"));
                 rig.store
@@ -67,12 +90,7 @@ async fn random_histories_leave_the_balances_that_the_model_has() {
             let ride = *open.choose(&mut chance).unwrap();
             open.retain(|other| other.trip != ride.trip);
             let (charge, driven) = (chance.random_range(0..=2_000), chance.random_bool(0.7));
-            rig.tell(&if driven {
-                ride.completed(charge)
-            } else {
-                ride.cancelled(charge)
-            })
-            .await;
+            rig.tell(&end(&ride, charge, driven)).await;
             let claim = rig
                 .store
                 .claim()

@@ -81,6 +81,7 @@ refusals! {
     AlreadyArrived     State     "ALREADY_ARRIVED"      "the driver is at the pickup already"
     NotArrived         State     "NOT_ARRIVED"          "the driver has not arrived at the pickup"
     WrongStartCode     State     "WRONG_START_CODE"     "that is not the rider's code"
+    StartCodeLocked    State     "START_CODE_LOCKED"    "too many wrong codes were tried on this trip"
     NotStarted         State     "NOT_STARTED"          "the ride has not started"
     TripStarted        State     "TRIP_STARTED"         "the rider is in the car"
     // Of anything, once it is over.

@@ -23,6 +23,9 @@ pub struct Trip {
     pub version: i64,
     /// Number of the last offer, 0 before the first.
     pub epoch: i32,
+    /// Wrong start codes tried so far. No event counts them: the store knows, and says so for a start only.
+    #[serde(skip)]
+    pub wrong_codes: i32,
     /// Drivers who are not asked again, oldest first (I8).
     pub excluded: Vec<Exclusion>,
     /// Last instant of the search for a driver, city clock.
@@ -97,6 +100,7 @@ impl Trip {
             state: State::Requested,
             version: 0,
             epoch: 0,
+            wrong_codes: 0,
             excluded: Vec::new(),
             request_expires_at: at,
             created_at: at,
@@ -109,6 +113,7 @@ impl Trip {
     pub fn apply(mut self, event: &Event, at: Timestamp) -> Self {
         self.version += 1;
         self.updated_at = at;
+        self.wrong_codes = 0;
         self.state = match event {
             Event::Requested { request_expires_at } => {
                 self.request_expires_at = *request_expires_at;

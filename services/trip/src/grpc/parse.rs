@@ -20,6 +20,9 @@ use crate::{
 const PAGE_SIZE: u32 = 100;
 /// Trips on a page at most.
 const PAGE_SIZE_MAX: u32 = 1000;
+/// Instants that a page token may name, microseconds since 1970: up to the year 9999, which Postgres can still hold
+/// (chrono goes further in both directions).
+const PAGE_MICROS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799_999_999;
 /// Characters of an operator's note at most.
 const NOTE_MAX: usize = 1000;
 
@@ -216,8 +219,12 @@ pub fn write_page_token(token: PageToken) -> String {
 
 fn read_page_token(text: &str) -> Option<PageToken> {
     let (micros, trip) = text.split_once('.')?;
+    let micros = micros
+        .parse()
+        .ok()
+        .filter(|micros| PAGE_MICROS.contains(micros))?;
     Some(PageToken {
-        created_at: Timestamp::from_timestamp_micros(micros.parse().ok()?)?,
+        created_at: Timestamp::from_timestamp_micros(micros)?,
         trip: trip.parse().ok()?,
     })
 }

@@ -89,13 +89,20 @@ pub async fn events(pool: &PgPool, id: TripId) -> Result<Vec<Vec<u8>>, ExecuteEr
     }
 }
 
-/// Trips whose deadline is before `now`, the longest overdue first.
-pub async fn due(pool: &PgPool, now: Timestamp, limit: u32) -> Result<Vec<Due>, ExecuteError> {
+/// Trips whose deadline is before `now`, the longest overdue first, `without` these.
+pub async fn due(
+    pool: &PgPool,
+    now: Timestamp,
+    limit: u32,
+    without: &[TripId],
+) -> Result<Vec<Due>, ExecuteError> {
+    let without: Vec<Uuid> = without.iter().map(|trip| trip.uuid()).collect();
     let rows: Vec<(Uuid, Option<String>)> = sqlx::query_as(
-        "SELECT id, traceparent FROM trips WHERE due_at < $1 ORDER BY due_at LIMIT $2",
+        "SELECT id, traceparent FROM trips WHERE due_at < $1 AND id <> ALL ($3) ORDER BY due_at LIMIT $2",
     )
     .bind(now)
     .bind(i64::from(limit))
+    .bind(without)
     .fetch_all(pool)
     .await?;
     Ok(rows

@@ -16,6 +16,7 @@ use super::{
     Consumed, Due, Encode, ExecuteError, Filter, PageToken, RequestKey, fetch, guards, list,
     requests::{self, Answer},
     save::{self, Change},
+    start_codes,
 };
 use crate::domain::{
     self, Command, NewTrip, Refusal, RefusalKind, RuleBook, Rules, State, Trip, decide,
@@ -93,10 +94,19 @@ impl Trips {
             if !claimed {
                 return requests::replay(&mut tx, key).await;
             }
-            let trip = trip.ok_or(ExecuteError::NoSuchTrip)?;
+            let mut trip = trip.ok_or(ExecuteError::NoSuchTrip)?;
+            if let Command::Start { .. } = command {
+                trip.wrong_codes = start_codes::wrong(&mut tx, id).await?;
+            }
+            let wrong_codes = trip.wrong_codes;
             match self.step(&mut tx, trip, command, now, Some(key)).await? {
                 Ok(trip) => Ok(Ok(trip)),
-                Err(refusal) => self.refused(&mut tx, key, refusal).await,
+                Err(refusal) => {
+                    if refusal == Refusal::WrongStartCode {
+                        start_codes::count(&mut tx, id, wrong_codes).await?;
+                    }
+                    self.refused(&mut tx, key, refusal).await
+                }
             }
         });
         self.answered(key, answer.await).await
@@ -155,7 +165,11 @@ impl Trips {
             let Some(command) = deadline_of(&trip.state) else {
                 return Ok(None);
             };
-            Ok::<_, ExecuteError>(self.step(&mut tx, trip, &command, now, None).await?.ok())
+            let stepped = self.step(&mut tx, trip, &command, now, None).await?;
+            if let Err(refusal) = &stepped {
+                tracing::warn!(trip.id = %id, reason = refusal.reason(), "a deadline was refused");
+            }
+            Ok::<_, ExecuteError>(stepped.ok())
         });
         let expired = expired.await?;
         if let Some(trip) = &expired {
@@ -164,12 +178,12 @@ impl Trips {
         Ok(expired)
     }
 
-    /// The trips whose deadline has passed, the longest overdue first.
+    /// The trips whose deadline has passed, the longest overdue first, without these.
     ///
     /// # Errors
     /// When Postgres is away.
-    pub async fn due(&self, limit: u32) -> Result<Vec<Due>, ExecuteError> {
-        list::due(self.pg.pool(), self.clock.now(), limit).await
+    pub async fn due(&self, limit: u32, without: &[TripId]) -> Result<Vec<Due>, ExecuteError> {
+        list::due(self.pg.pool(), self.clock.now(), limit, without).await
     }
 
     /// One trip.

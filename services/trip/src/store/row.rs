@@ -90,6 +90,7 @@ impl TripRow {
             state: self.state()?,
             version: self.version,
             epoch: self.epoch,
+            wrong_codes: 0,
             excluded: self.excluded()?,
             request_expires_at: self.request_expires_at,
             created_at: self.created_at,

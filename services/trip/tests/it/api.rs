@@ -623,6 +623,20 @@ async fn nonsense_is_named_by_its_field() {
         ),
         "page_token"
     );
+    for micros in [i64::MIN / 2, -1, 253_402_300_800_000_000, i64::MAX] {
+        let page_token = format!("{micros}.{}", Uuid::new_v4());
+        assert_eq!(
+            bad!(
+                list_trips,
+                proto::ListTripsRequest {
+                    page_token,
+                    ..list()
+                }
+            ),
+            "page_token",
+            "{micros}"
+        );
+    }
     service.stop().await;
 }
 

@@ -540,6 +540,29 @@ async fn the_driver_is_who_accepted() {
 }
 
 #[tokio::test]
+async fn wrong_start_codes_are_counted_one_by_one_up_to_ten() {
+    const STEP: Guard = Guard::Trigger("start_code_attempts", "guard_step");
+    const KEPT: Guard = Guard::Trigger("start_code_attempts", "guard_kept");
+    let more = "UPDATE start_code_attempts SET wrong = wrong + 1";
+    let store = Store::new().await;
+    let trip = store.request(1).await.id;
+    let begin = format!("INSERT INTO start_code_attempts VALUES ('{trip}', 1)");
+    run(&store, &begin).await.unwrap();
+    for _ in 2..=10 {
+        run(&store, more).await.unwrap();
+    }
+    let refused = run(&store, more).await.unwrap_err();
+    assert_eq!(
+        refused.constraint(),
+        Some("start_code_attempts_within_limit")
+    );
+    let again = "UPDATE start_code_attempts SET wrong = 1";
+    guarded(&store, STEP, "start_code_attempts_step_by_one", again).await;
+    let forget = "DELETE FROM start_code_attempts";
+    guarded(&store, KEPT, "start_code_attempts_are_kept", forget).await;
+}
+
+#[tokio::test]
 async fn a_state_has_its_data_and_no_other() {
     let cases: [(&str, &str, String); 5] = [
         (

@@ -3,7 +3,7 @@
 
 use hexcab_proto::trip::v1::{self as proto, TripEvent};
 use hexcab_trip::{
-    domain::{Command, OfferTo, State, Trip},
+    domain::{Command, OfferTo, StartCode, State, Trip},
     store::{ExecuteError, Filter, RequestKey},
 };
 use hexcab_types::TripId;
@@ -406,4 +406,64 @@ async fn migrations_may_be_applied_again() {
     let store = Store::new().await;
     hexcab_trip::app::migrate(&store.pg).await.unwrap();
     assert!(matches!(store.request(1).await.state, State::Requested));
+}
+
+#[tokio::test]
+async fn ten_wrong_codes_lock_a_trip_until_somebody_ends_it() {
+    let store = Store::new().await;
+    let trip = store.offered(1).await.id;
+    store
+        .must(trip, [accept(driver(1), 1), arrive(driver(1))])
+        .await;
+    let wrong = || Command::Start {
+        driver: driver(1),
+        code: StartCode::of(1),
+    };
+    let retried = key();
+    for _ in 0..3 {
+        let told = store.trips.execute(retried, trip, wrong()).await;
+        assert_eq!(
+            reason(&told),
+            "WRONG_START_CODE",
+            "the same request counts once"
+        );
+    }
+    for _ in 2..=10 {
+        assert_eq!(
+            reason(&store.execute(trip, wrong()).await),
+            "WRONG_START_CODE"
+        );
+    }
+    assert_eq!(
+        reason(&store.execute(trip, wrong()).await),
+        "START_CODE_LOCKED"
+    );
+    assert_eq!(
+        reason(&store.execute(trip, begin(driver(1))).await),
+        "START_CODE_LOCKED",
+        "even the right one"
+    );
+    let ended = store.execute(trip, cancel(rider(1))).await.unwrap();
+    assert_eq!(ended.version, 5, "a wrong code is no event");
+}
+
+#[tokio::test]
+async fn nine_wrong_codes_do_not_keep_the_right_one_out() {
+    let store = Store::new().await;
+    let trip = store.offered(1).await.id;
+    store
+        .must(trip, [accept(driver(1), 1), arrive(driver(1))])
+        .await;
+    for n in 0..9 {
+        let wrong = Command::Start {
+            driver: driver(1),
+            code: StartCode::of(n),
+        };
+        assert_eq!(
+            reason(&store.execute(trip, wrong).await),
+            "WRONG_START_CODE"
+        );
+    }
+    let started = store.execute(trip, begin(driver(1))).await.unwrap();
+    assert_eq!(started, store.trips.get(trip).await.unwrap());
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use hexcab_trip::domain::{
     CancelledBy, Canceller, Command, OfferRef, OfferTo, Refusal, RiderReason, StartCode, State,
-    decide,
+    Trip, decide,
 };
 use hexcab_types::Point;
 
@@ -278,6 +278,20 @@ fn a_ride_starts_only_with_the_riders_code() {
         decide(&trip_in("ARRIVED"), &wrong, &rules(), start()),
         Err(Refusal::WrongStartCode)
     );
+    let tried = |wrong_codes| Trip {
+        wrong_codes,
+        ..trip_in("ARRIVED")
+    };
+    for (wrong_codes, command, expected) in [
+        (9, &wrong, "WRONG_START_CODE"),
+        (9, &begin(driver(1)), "TripStarted"),
+        (10, &wrong, "START_CODE_LOCKED"),
+        (10, &begin(driver(1)), "START_CODE_LOCKED"),
+        (10, &begin(driver(2)), "NOT_YOUR_TRIP"),
+    ] {
+        let decided = decide(&tried(wrong_codes), command, &rules(), start());
+        assert_eq!(kind(&decided), expected, "{wrong_codes}");
+    }
     for text in ["", "123", "12345", "12a4", "١٢٣٤"] {
         assert_eq!(StartCode::parse(text), None, "{text}");
     }

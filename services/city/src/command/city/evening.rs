@@ -2,7 +2,7 @@
 //! and reported.
 //!
 //! Invariants: the simulator is a process that knows the public API only; whatever happens the city is stopped; a broken
-//! promise or a failed simulator is a failed evening. Does not: simulate.
+//! promise, a ride that is not one trace, or a failed simulator is a failed evening. Does not: simulate.
 
 use std::{
     collections::BTreeMap,
@@ -17,9 +17,8 @@ use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
 };
-use tokio_util::sync::CancellationToken;
 
-use super::tables;
+use super::{settle::settle, tables};
 use crate::{
     cli::EveningArguments,
     command::{up, verify},
@@ -27,7 +26,8 @@ use crate::{
     report::{Parts, Report},
     rides, say,
     stack::{Stack, child, services},
-    verify::{Databases, Outcome, settled},
+    stop::Stop,
+    verify::{Databases, Outcome},
 };
 
 /// How fast an evening goes, unless it is said.
@@ -43,7 +43,7 @@ const TRACES_PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// When the city does not start, the simulator fails, or the databases cannot be read.
-pub async fn run(arguments: EveningArguments, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+pub async fn run(arguments: EveningArguments, stop: Stop) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let speed = arguments.up.speed.unwrap_or(SPEED);
     let mut options = up::options(&arguments.up, speed, Some(FROM))?;
@@ -74,14 +74,33 @@ async fn evening(
     stack: &Stack,
     speed: f64,
     begun: Instant,
-    stop: &CancellationToken,
+    stop: &Stop,
 ) -> anyhow::Result<ExitCode> {
     let seen = tempfile::NamedTempFile::new().context("make a file for the simulator's report")?;
     simulate(arguments, stack, seen.path(), stop).await?;
+    let checked = check(arguments, stack, seen.path(), speed, begun);
+    // Boxed: it is large, and waits most of the time.
+    stop.or("everything was checked", Box::pin(checked)).await
+}
+
+/// Waits for what is still on its way, counts, checks and reports.
+async fn check(
+    arguments: &EveningArguments,
+    stack: &Stack,
+    seen: &Path,
+    speed: f64,
+    begun: Instant,
+) -> anyhow::Result<ExitCode> {
     let mut databases = Databases::open(&stack.file().postgres).await?;
     say::title("hexcab: checking; what is still on its way is waited for");
     let clock: ClockConfig = stack.file().clock.parse()?;
-    let outcomes = settled(&mut databases, &clock.clock(), arguments.settle).await?;
+    let outcomes = settle(
+        &mut databases,
+        &stack.file(),
+        &clock.clock(),
+        arguments.settle,
+    )
+    .await?;
     let traces = rides::look(&mut databases.trip, &stack.tally(), TRACES_PATIENCE).await?;
     let report = Report::new(Parts {
         city: stack.file().city,
@@ -94,7 +113,7 @@ async fn evening(
         traces,
         outcomes: outcomes.clone(),
         restarts: restarts(stack),
-        simulator: std::fs::read(seen.path())
+        simulator: std::fs::read(seen)
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok())
             .unwrap_or_default(),
@@ -104,18 +123,32 @@ async fn evening(
         report.write(file)?;
         say::step(format_args!("report in {}", file.display()));
     }
-    Ok(if report.verify.violations == 0 {
+    Ok(if went_right(&report) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
+/// A process that was killed takes its last spans with it: then, and only then, a trace may have a gap.
+fn went_right(report: &Report) -> bool {
+    let whole = report.traces.connected == report.traces.rides || !report.restarts.is_empty();
+    report.verify.violations == 0 && whole
+}
+
 fn present(report: &Report, outcomes: &[Outcome]) {
     verify::print(outcomes);
     println!("{}", tables::funnel(report));
     println!("{}", tables::money(report));
-    for ride in &report.traces.broken {
+    let traces = &report.traces;
+    if traces.connected < traces.rides {
+        say::warn(format_args!(
+            "{} of {} rides are not one connected trace, such as:",
+            traces.rides - traces.connected,
+            traces.rides
+        ));
+    }
+    for ride in &traces.broken {
         say::warn(ride);
     }
 }
@@ -133,7 +166,7 @@ async fn simulate(
     arguments: &EveningArguments,
     stack: &Stack,
     report: &Path,
-    stop: &CancellationToken,
+    stop: &Stop,
 ) -> anyhow::Result<()> {
     let mut simulator = simulator(arguments, stack, report)?
         .spawn()
@@ -218,5 +251,37 @@ async fn print_ready_lines(stack: &Stack) {
     match tables::ready_lines(&stack.file()).await {
         Ok(lines) => println!("{lines}"),
         Err(error) => say::warn(format_args!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_promise_or_a_torn_trace_is_a_failed_evening() {
+        let mut report = Report::new(Parts {
+            city: "sf".into(),
+            from: FROM.into(),
+            window: "60m".into(),
+            speed: SPEED,
+            seed: 7,
+            took_s: 1.0,
+            funnel: funnel::Funnel::default(),
+            traces: rides::Traces::default(),
+            outcomes: Vec::new(),
+            restarts: BTreeMap::new(),
+            simulator: serde_json::Value::Null,
+        });
+        assert!(went_right(&report));
+        report.traces.rides = 1;
+        assert!(!went_right(&report));
+        report.restarts.insert("trip".into(), 1);
+        assert!(went_right(&report));
+        report.restarts.clear();
+        report.traces.connected = 1;
+        assert!(went_right(&report));
+        report.verify.violations = 1;
+        assert!(!went_right(&report));
     }
 }

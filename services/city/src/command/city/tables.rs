@@ -8,6 +8,7 @@ use crate::{
     report::Report,
     stack::{
         folder::CityFile,
+        services,
         sign_in::{Role, SignIn},
     },
 };
@@ -123,6 +124,19 @@ fn amount(minor: i64, currency: &str) -> String {
     }
 }
 
+/// `grpcurl`, or where `./dev setup` put it when that is not in the PATH.
+fn grpcurl() -> String {
+    let built = services::binaries()
+        .ok()
+        .and_then(|binaries| Some(binaries.parent()?.join("tools/bin/grpcurl")));
+    match built {
+        Some(built) if which::which("grpcurl").is_err() && built.is_file() => {
+            built.display().to_string()
+        }
+        _ => "grpcurl".to_owned(),
+    }
+}
+
 /// Lines to try: a quote by curl, the last trips by grpcurl.
 ///
 /// # Errors
@@ -142,13 +156,13 @@ pub async fn ready_lines(city: &CityFile) -> anyhow::Result<String> {
         .get("trip")
         .map(|trip| trip.grpc.trim_start_matches("http://"))
         .unwrap_or_default();
-    let secret = city.service_token_file.display();
+    let (secret, grpcurl) = (city.service_token_file.display(), grpcurl());
     Ok(format!(
         "a quote (the token is good for {} minutes; `hexcab token --role rider` gives another):\n\
-         curl -s {gateway}/v1/quotes -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \
+         curl -s -w '\\n' {gateway}/v1/quotes -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \
          -d '{{\"city\":\"{id}\",\"pickup\":{{\"lat\":37.7955,\"lon\":-122.3937}},\"dropoff\":{{\"lat\":37.7694,\"lon\":-122.4862}}}}'\n\
          the last trips:\n\
-         grpcurl -plaintext -H \"authorization: Bearer $(cat {secret})\" -d '{{\"page_size\":3}}' {trip} hexcab.trip.v1.TripService/ListTrips",
+         {grpcurl} -plaintext -H \"authorization: Bearer $(cat {secret})\" -d '{{\"page_size\":3}}' {trip} hexcab.trip.v1.TripService/ListTrips",
         signed.expires_in_s / 60,
     ))
 }

@@ -12,20 +12,15 @@ use hexcab_proto::{
     trip::v1::TripEvent,
 };
 use prost::Message;
-use tokio_util::sync::CancellationToken;
 
 use super::kafka::{Record, follow, read_all};
+use crate::stop::Stop;
 
 /// Prints until Ctrl-C, or what is there.
 ///
 /// # Errors
 /// When a topic is unknown or the broker does not answer.
-pub async fn run(
-    brokers: &str,
-    names: &[String],
-    all: bool,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+pub async fn run(brokers: &str, names: &[String], all: bool, stop: &Stop) -> anyhow::Result<()> {
     let topics = topics(names)?;
     if all {
         let mut records = read_all(brokers, topics).await?;

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Place,
     apps::{DriverApp, Rest},
 };
-use crate::stack::sign_in::Role;
+use crate::{stack::sign_in::Role, stop::Stop};
 
 /// Ferry Building.
 const PICKUP: (f64, f64) = (37.7955, -122.3937);
@@ -29,7 +28,7 @@ const TRACE_TRIES: u32 = 40;
 ///
 /// # Errors
 /// When a step is refused, or nothing happens for too long.
-pub async fn tell(place: &Place, stop: &CancellationToken) -> anyhow::Result<()> {
+pub async fn tell(place: &Place, stop: &Stop) -> anyhow::Result<()> {
     tokio::select! {
         told = whole(place) => told,
         () = stop.cancelled() => bail!("stopped on the way"),
