@@ -26,6 +26,8 @@ pub async fn of_each_service_cost_only_delay(city: Arc<City>) {
         "80",
         "--demand-scale",
         "0.5",
+        "--drain",
+        "90m",
         "--seed",
         "11",
         "--report",

@@ -81,7 +81,7 @@ pub struct Flags {
     #[arg(long, value_name = "SHARE", default_value_t = 0.25, value_parser = share)]
     pub follow_rate: f64,
     /// How long open rides may go on after the window, in city time
-    #[arg(long, value_name = "TIME", default_value = "35m")]
+    #[arg(long, value_name = "TIME", default_value = "45m")]
     pub drain: Span,
     /// Which log lines are written to stderr, in `tracing` filter syntax
     #[arg(long, value_name = "FILTER", default_value = "warn")]
@@ -207,7 +207,7 @@ mod tests {
     fn the_defaults_are_a_friday_evening_in_san_francisco() {
         let flags = flags(&[]).unwrap();
         assert_eq!(flags.window, Span(TimeDelta::minutes(60)));
-        assert_eq!(flags.drain, Span(TimeDelta::minutes(35)));
+        assert_eq!(flags.drain, Span(TimeDelta::minutes(45)));
         let from = flags.from_in(Tz::America__Los_Angeles).unwrap();
         assert_eq!(from, "2008-05-31T00:00:00Z".parse::<Timestamp>().unwrap());
         assert_eq!(flags.drivers, None);
