@@ -1,3 +1,5 @@
+//! A city's rules: what is read, and what is refused by the name of its field.
+
 use std::error::Error as _;
 
 use chrono::{TimeZone, Utc};

@@ -1,3 +1,5 @@
+//! A profile's figures, and that drawing follows them.
+
 use std::collections::HashMap;
 
 use hexcab_road::{HourOfWeek, RoadTimes};

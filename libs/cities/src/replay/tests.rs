@@ -1,3 +1,5 @@
+//! Recorded rides and shifts, read in order and in part.
+
 use super::*;
 
 const RIDES: &str =

@@ -1,3 +1,5 @@
+//! The solver against brute force, and its optimality proved by its own potentials.
+
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;

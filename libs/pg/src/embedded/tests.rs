@@ -1,3 +1,5 @@
+//! A real server: started, stopped, kept, and gone with its owner.
+
 use std::{io::BufRead, process::Stdio, time::Instant};
 
 use super::*;

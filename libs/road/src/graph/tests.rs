@@ -1,3 +1,5 @@
+//! Shortest drives on small graphs, against plain reasoning.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Trips as they come over the wire, the odd ones too.
+
 use hexcab_proto::{common::v1::LatLng, trip::v1::Trip};
 use hexcab_types::Timestamp;
 use uuid::Uuid;

@@ -1,3 +1,5 @@
+//! Who is near, through the real service.
+
 use std::time::Duration;
 
 use hexcab_proto::location::v1::{

@@ -1,3 +1,5 @@
+//! What makes no sense is refused item by item.
+
 use hexcab_proto::{
     common::v1::LatLng,
     location::v1::{

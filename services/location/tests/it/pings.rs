@@ -1,3 +1,5 @@
+//! Pings by stream and by call: late, early, repeated.
+
 use futures::StreamExt as _;
 use hexcab_proto::location::v1::{
     GetDriverPositionRequest, Ping, ReportPingsRequest, StreamPingsRequest,

@@ -1,3 +1,5 @@
+//! Supply counts on their way to the broker.
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! Requests are counted once, whatever comes twice.
+
 use hexcab_bus::{Failure, Handler as _, Incoming, topic};
 use hexcab_pricing::{events::TripHandler, market::Markets, store::Store};
 use hexcab_proto::trip::v1::{TripCompleted, TripEvent, trip_event::Event};

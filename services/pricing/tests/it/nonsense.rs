@@ -1,3 +1,5 @@
+//! What makes no sense is refused by the name of its field.
+
 use hexcab_proto::{
     common::v1::LatLng,
     pricing::v1::{CreateQuoteRequest, GetQuoteRequest, GetSurgeRequest},

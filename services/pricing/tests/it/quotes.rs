@@ -1,3 +1,5 @@
+//! Quotes: signed, kept, repeated, expired.
+
 use std::time::Duration;
 
 use hexcab_proto::{

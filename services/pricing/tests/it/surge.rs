@@ -1,3 +1,5 @@
+//! Surge rises under demand and falls back, through the real service.
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! Histories that break a promise, and that each is found.
+
 use hexcab_proto::trip::v1::{
     Offer as OpenOffer, OfferAccepted, OfferDeclined, OfferExpired, OfferMade, Trip, TripCompleted,
     TripReleased, TripRequested,

@@ -1,3 +1,5 @@
+//! The book under repeated, late and reordered events.
+
 use std::collections::BTreeSet;
 
 use hexcab_types::{Point, ProductId};

@@ -1,3 +1,5 @@
+//! From a plan to offers and decisions.
+
 use std::collections::BTreeSet;
 
 use hexcab_matching::Options;

@@ -1,3 +1,5 @@
+//! A driver stands in one place, however he moves.
+
 use hexcab_types::Point;
 use uuid::Uuid;
 

@@ -1,3 +1,5 @@
+//! Surge by table and by property: monotone, bounded, decaying.
+
 use hexcab_types::Point;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The driver's state machine, step by step.
+
 use std::{cell::RefCell, rc::Rc};
 
 use chrono::TimeDelta;

@@ -1,3 +1,5 @@
+//! The nearest drivers against brute force, over cell edges and pentagons.
+
 use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},
