@@ -4,6 +4,7 @@
 
 #![allow(
     missing_docs,
+    rustdoc::invalid_html_tags,
     clippy::wildcard_enum_match_arm,
     clippy::large_enum_variant
 )]

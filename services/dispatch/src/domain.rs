@@ -2,7 +2,7 @@
 //!
 //! - [`seen`] a trip as dispatch sees it
 //! - [`book`] the trips of a city that are not over, folded from what was seen: who waits, who is busy
-//! - [`plan`] requests and the drivers found for them → costs → who is offered whom
+//! - [`mod@plan`] requests and the drivers found for them → costs → who is offered whom
 //! - [`decision`] what was decided and why; [`kept`] the last of them
 
 pub mod book;

@@ -175,7 +175,7 @@ fn plan(
     let usual = || {
         profile
             .supply(city.hour_of_week(window.start))
-            .serving
+            .online
             .round() as usize
     };
     let requests = demand::drawn(profile, city, window, flags.demand_scale, chance);
