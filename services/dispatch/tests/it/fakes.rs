@@ -356,6 +356,8 @@ impl trips::TripService for FakeTrip {
         complete_trip: CompleteTripRequest => CompleteTripResponse,
         cancel_trip: CancelTripRequest => CancelTripResponse,
         release_trip: ReleaseTripRequest => ReleaseTripResponse,
+        report_no_show: ReportNoShowRequest => ReportNoShowResponse,
+        reassign_trip: ReassignTripRequest => ReassignTripResponse,
         force_end_trip: ForceEndTripRequest => ForceEndTripResponse,
     }
 }
