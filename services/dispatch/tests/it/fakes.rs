@@ -260,6 +260,7 @@ fn driver_of(trip: &Trip) -> String {
         State::Offered => trip.offer.as_ref().unwrap().driver.clone(),
         State::EnRoute | State::Arrived | State::InProgress => trip.driver.clone(),
         State::Unspecified
+        | State::Scheduled
         | State::Requested
         | State::Completed
         | State::Cancelled
