@@ -2,7 +2,7 @@
 //!
 //! - `table`, `walks`: the domain alone: every state and command, and random sequences against the invariants
 //! - `keeping`, `races`, `guards`: the store on real Postgres, alone, at once, and by raw SQL that goes round the code
-//! - `deadlines`, `api`, `telling`: the sweeper, every RPC, events out and in
+//! - `deadlines`, `api`, `lives`, `telling`: the sweeper, every RPC, events out and in
 
 #![allow(clippy::unwrap_used, reason = "tests and their helpers")]
 
@@ -11,6 +11,7 @@ mod deadlines;
 mod fixture;
 mod guards;
 mod keeping;
+mod lives;
 mod races;
 mod table;
 mod telling;
