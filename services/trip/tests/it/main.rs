@@ -1,6 +1,6 @@
 //! The trip service from the inside and from the outside; one binary.
 //!
-//! - `table`, `walks`: the domain alone: every state and command, and random sequences against the invariants
+//! - `table`, `drawing`, `walks`: the domain alone: every state and command, and random sequences against the invariants
 //! - `keeping`, `races`, `guards`: the store on real Postgres, alone, at once, and by raw SQL that goes round the code
 //! - `deadlines`, `api`, `lives`, `telling`: the sweeper, every RPC, events out and in
 
@@ -8,6 +8,7 @@
 
 mod api;
 mod deadlines;
+mod drawing;
 mod fixture;
 mod guards;
 mod keeping;

@@ -10,7 +10,7 @@ use hexcab_types::Point;
 use crate::fixture::*;
 
 /// The commands, of driver 1 and rider 1 unless it says otherwise, for the offer with epoch 1.
-fn commands() -> [(&'static str, Command); 17] {
+pub fn commands() -> [(&'static str, Command); 17] {
     [
         ("activate", Command::Activate),
         ("offer to 2", offer_to(driver(2))),
@@ -33,7 +33,7 @@ fn commands() -> [(&'static str, Command); 17] {
 }
 
 /// The living states.
-const STATES: [&str; 6] = [
+pub const STATES: [&str; 6] = [
     "SCHEDULED",
     "REQUESTED",
     "OFFERED",

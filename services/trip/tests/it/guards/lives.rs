@@ -1,5 +1,12 @@
 //! Guards of bookings, deadlines, causes and amounts.
 
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use hexcab_trip::domain::{
+    CancelledBy, Canceller, Event, ReleasedBy, RiderReason, decide, request,
+};
+
 use super::*;
 
 /// Not a microsecond before the deadline: on it.
@@ -313,4 +320,78 @@ async fn when_and_how_was_ordered_does_not_change() {
         );
         guarded(&store, ON_UPDATE, "trips_order_is_fixed", &sql).await;
     }
+}
+
+/// The cause of an event, as a row of the table of transitions names it.
+fn cause(event: &Event) -> &'static str {
+    match event {
+        Event::OfferDeclined { .. } => "DECLINED",
+        Event::OfferExpired { .. } => "TIMED_OUT",
+        Event::Released { by, .. } => match by {
+            ReleasedBy::Driver => "RELEASED",
+            ReleasedBy::Stall => "STALLED",
+            ReleasedBy::Operator { .. } => "REASSIGNED",
+        },
+        Event::Cancelled { cancellation, .. } => match cancellation.by {
+            CancelledBy::RiderChangedMind => "RIDER_CHANGED_MIND",
+            CancelledBy::RiderWaitedTooLong => "RIDER_WAITED_TOO_LONG",
+            CancelledBy::PaymentDeclined => "PAYMENT_DECLINED",
+            CancelledBy::RiderBusy => "RIDER_BUSY",
+            CancelledBy::NoShow => "NO_SHOW",
+            CancelledBy::Operator { .. } => "OPERATOR",
+        },
+        Event::Requested { .. }
+        | Event::Scheduled { .. }
+        | Event::Activated { .. }
+        | Event::OfferMade(_)
+        | Event::OfferAccepted { .. }
+        | Event::Arrived { .. }
+        | Event::Started { .. }
+        | Event::Completed { .. }
+        | Event::Expired => "",
+    }
+}
+
+#[tokio::test]
+async fn the_table_in_postgres_has_the_edges_of_the_code_and_no_other() {
+    let waited = Command::Cancel(Canceller::Rider {
+        rider: rider(1),
+        reason: RiderReason::WaitedTooLong,
+    });
+    let commands: Vec<Command> = crate::table::commands()
+        .into_iter()
+        .map(|(_, command)| command)
+        .chain([waited])
+        .collect();
+    let edge = |from: &str, event: &Event, to: &str| {
+        [from, event.kind(), cause(event), to].map(str::to_owned)
+    };
+    let mut coded = BTreeSet::new();
+    for new in [new_trip(rider(1)), booking(rider(1), 3600)] {
+        let (trip, event) = request(new, &rules(), start()).unwrap();
+        coded.insert(edge("", &event, trip.state.name()));
+    }
+    for state in crate::table::STATES {
+        for (command, at) in commands
+            .iter()
+            .flat_map(|command| [(command, start()), (command, start() + TimeDelta::days(1))])
+        {
+            let trip = trip_in(state);
+            if let Ok(event) = decide(&trip, command, &rules(), at) {
+                let to = trip.apply(&event, at).state.name();
+                coded.insert(edge(state, &event, to));
+            }
+        }
+    }
+    let store = Store::new().await;
+    let rows: Vec<(String, String, String, String)> =
+        sqlx::query_as("SELECT from_state, event, cause, to_state FROM trip_transitions")
+            .fetch_all(store.pg.pool())
+            .await
+            .unwrap();
+    let kept: BTreeSet<[String; 4]> = rows
+        .into_iter()
+        .map(|(from, event, cause, to)| [from, event, cause, to])
+        .collect();
+    assert_eq!(coded, kept);
 }
