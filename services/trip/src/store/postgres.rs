@@ -19,7 +19,8 @@ use super::{
     start_codes,
 };
 use crate::domain::{
-    self, Canceller, Command, NewTrip, Refusal, RefusalKind, RuleBook, Rules, State, Trip, decide,
+    self, Command, Deadline, NewTrip, Refusal, RefusalKind, RuleBook, Rules, Trip,
+    deadline::rider_is_busy, decide,
 };
 
 /// The name of this consumer in the inbox.
@@ -158,10 +159,10 @@ impl Trips {
     /// See [`ExecuteError`]; never `Refused`.
     #[tracing::instrument(name = "trip.expire", skip_all, fields(hexcab.trip.id = %id, hexcab.trip.state = Empty))]
     pub async fn carry_out_deadline(&self, id: TripId) -> Result<Option<Trip>, ExecuteError> {
-        let carried_out = match self.on_deadline(id, deadline_of).await {
+        let carried_out = match self.on_deadline(id, |deadline| deadline.order).await {
             // The index that keeps a rider to one trip undid the activation (I1).
             Err(ExecuteError::Pg(error)) if guards::refusal(&error) == Some(Refusal::RiderBusy) => {
-                self.on_deadline(id, called_off_as_busy).await?
+                self.on_deadline(id, |_| rider_is_busy()).await?
             }
             carried_out => carried_out?,
         };
@@ -174,17 +175,19 @@ impl Trips {
     async fn on_deadline(
         &self,
         id: TripId,
-        command: fn(&State) -> Option<Command>,
+        order: fn(Deadline) -> Command,
     ) -> Result<Option<Trip>, ExecuteError> {
         let transaction = self.pg.serializable("trip.expire", |mut tx| async move {
             let now = self.clock.now();
             let Some(trip) = fetch::lock_due(&mut tx, id, now).await? else {
                 return Ok(None);
             };
-            let Some(command) = command(&trip.state) else {
+            let Some(deadline) = domain::deadline(&trip) else {
                 return Ok(None);
             };
-            let stepped = self.step(&mut tx, trip, &command, now, None).await?;
+            let stepped = self
+                .step(&mut tx, trip, &order(deadline), now, None)
+                .await?;
             if let Err(refusal) = &stepped {
                 tracing::warn!(trip.id = %id, reason = refusal.reason(), "a deadline was refused");
             }
@@ -309,35 +312,5 @@ impl Trips {
                 self.refused(&mut tx, key, refusal).await
             })
             .await
-    }
-}
-
-/// What the deadline of a state orders.
-fn deadline_of(state: &State) -> Option<Command> {
-    match state {
-        State::Scheduled => Some(Command::Activate),
-        State::Requested => Some(Command::ExpireRequest),
-        State::Offered(offer) => Some(Command::ExpireOffer { epoch: offer.epoch }),
-        State::EnRoute(by) => Some(Command::Stall { epoch: by.epoch }),
-        State::Arrived(_)
-        | State::InProgress(_)
-        | State::Completed { .. }
-        | State::Cancelled { .. }
-        | State::Expired { .. } => None,
-    }
-}
-
-/// What is ordered instead when the rider of a booked trip is on another.
-fn called_off_as_busy(state: &State) -> Option<Command> {
-    match state {
-        State::Scheduled => Some(Command::Cancel(Canceller::RiderBusy)),
-        State::Requested
-        | State::Offered(_)
-        | State::EnRoute(_)
-        | State::Arrived(_)
-        | State::InProgress(_)
-        | State::Completed { .. }
-        | State::Cancelled { .. }
-        | State::Expired { .. } => None,
     }
 }

@@ -17,3 +17,4 @@ mod races;
 mod table;
 mod telling;
 mod walks;
+mod world;
