@@ -6,5 +6,7 @@ mod contention;
 mod guards;
 mod life;
 mod model;
+mod reads;
 mod rig;
+mod rights;
 mod rules;
