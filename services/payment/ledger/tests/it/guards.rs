@@ -447,6 +447,24 @@ async fn what_is_entered_sums_to_zero_at_commit() {
 }
 
 #[tokio::test]
+async fn a_transfer_has_one_entry_a_side_and_none_below_zero() {
+    let rig = Rig::start("entries").await;
+    let row = Row::posted();
+    let again = |side: &str| {
+        entry(side, "USD", 5, 0).replace("gen_random_uuid()", &format!("'{}'", row.id))
+    };
+    accepted(&rig, &[insert(std::slice::from_ref(&row))]).await;
+    for (entry, guard) in [
+        (again("debit"), "entry_once_per_side"),
+        (again("credit"), "entry_once_per_side"),
+        (entry("left", "USD", 5, 0), "entry_side_known"),
+        (entry("debit", "USD", -5, 0), "entry_posted_not_negative"),
+    ] {
+        assert_eq!(refused_by(&rig, &[BY_HAND.to_owned(), entry]).await, guard);
+    }
+}
+
+#[tokio::test]
 async fn entries_that_were_taken_back_do_not_count() {
     let rig = Rig::start("savepoint").await;
     let statements = [

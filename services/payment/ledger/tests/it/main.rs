@@ -6,6 +6,7 @@ mod contention;
 mod guards;
 mod life;
 mod model;
+mod races;
 mod reads;
 mod rig;
 mod rights;
