@@ -13,3 +13,4 @@ mod reads;
 mod rig;
 mod rights;
 mod rules;
+mod wrong;
