@@ -7,10 +7,11 @@ use hexcab_bus::{
     retention::{self, Keep, Table, Tended},
     topic,
 };
-use hexcab_pg::PgError;
+use hexcab_pg::{Pg, PgError};
 use hexcab_telemetry::metrics::{KeyValue, in_memory};
 use hexcab_testkit::eventually;
 use hexcab_types::{EventId, Timestamp};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::{Bench, Seen, event, subjects};
@@ -315,6 +316,48 @@ async fn an_id_is_there_once_in_all_partitions() {
         let again = append(&bench, id, event("trips/1")).await.unwrap_err();
         assert_eq!(again.sqlstate().as_deref(), Some("23505"), "{again:?}");
     }
+}
+
+/// A service that may append, consume and relay, and nothing else: all of this goes on for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_need_not_own_its_tables() {
+    let bench = Bench::new().await;
+    let role = format!("{}_role", bench.pg.database());
+    let make = format!("CREATE ROLE {role} NOLOGIN; SELECT bus_grant('{role}')");
+    sqlx::raw_sql(AssertSqlSafe(make))
+        .execute(bench.pg.pool())
+        .await
+        .unwrap();
+    let owner = bench.pg.clone();
+    let bench = Bench {
+        pg: Pg::connect_as(&bench.db.config(), "test", &role)
+            .await
+            .unwrap(),
+        ..bench
+    };
+    let changed = sqlx::query("UPDATE outbox SET payload = ''")
+        .execute(bench.pg.pool())
+        .await;
+    assert_eq!(
+        PgError::from(changed.unwrap_err()).sqlstate().as_deref(),
+        Some("42501")
+    );
+    bench.write("trips/0").await;
+    publish(&bench, 1).await;
+    let tended = tend_in(&bench, 9).await;
+    assert!(tended.made > 0 && tended.dropped.len() == 2, "{tended:?}");
+    bench.write("trips/1").await;
+    let count = hexcab_bus::republish(&bench.pg, Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap();
+    assert_eq!(count, 1);
+    bench.tasks.stop(Duration::from_secs(10)).await;
+    bench.pg.pool().close().await;
+    let drop = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    sqlx::raw_sql(AssertSqlSafe(drop))
+        .execute(owner.pool())
+        .await
+        .unwrap();
 }
 
 /// The relay that leads does all that by itself, and says what it cannot.

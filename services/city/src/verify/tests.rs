@@ -510,9 +510,9 @@ async fn what_is_wrong_with_an_open_trip_is_found() {
     let second = "INSERT INTO trips (id, version, epoch, state, last_event, rider, city, product, pickup_lat_e7, pickup_lon_e7, \
         dropoff_lat_e7, dropoff_lon_e7, quote, currency, fare_minor, driver_pay_minor, tax_minor, cancellation_minor, duration_s, \
         distance_m, start_code, created_at, request_expires_at, excluded_drivers, excluded_epochs, excluded_reasons, updated_at, \
-        offer_driver) SELECT gen_random_uuid(), version, epoch, state, last_event, rider, city, product, 0, 0, 0, 0, \
+        offer_driver, payment_method) SELECT gen_random_uuid(), version, epoch, state, last_event, rider, city, product, 0, 0, 0, 0, \
         gen_random_uuid(), currency, fare_minor, 0, 0, 0, 0, 0, start_code, created_at, request_expires_at, '{}', '{}', '{}', \
-        updated_at, offer_driver FROM trips";
+        updated_at, offer_driver, payment_method FROM trips";
     let plants: &[(&str, &str)] = &[
         ("I1 rider", second),
         ("I1 driver", second),
