@@ -230,3 +230,12 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER guard_memory BEFORE INSERT ON inbox_rest FOR EACH ROW EXECUTE FUNCTION guard_inbox_memory();
+
+-- Gives a role what a service needs of all this, and no more: it appends, consumes and relays, and changes no event.
+CREATE FUNCTION bus_grant(role text) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    EXECUTE format('GRANT SELECT, INSERT ON outbox, inbox TO %I', role);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE ON inbox_versions TO %I', role);
+    EXECUTE format('GRANT SELECT, UPDATE ON outbox_cursor TO %I', role);
+    EXECUTE format('GRANT SELECT ON bus_tables, bus_partitions TO %I', role);
+END $$;

@@ -20,6 +20,9 @@ pub const POSITION: &str = "dlq_position";
 /// When it was put aside, city clock.
 pub const TIME: &str = "dlq_time";
 
+/// All of them.
+pub const HEADERS: [&str; 5] = [REASON, CONSUMER, TOPIC, POSITION, TIME];
+
 /// Puts a record aside in `<topic>.dlq`.
 pub(crate) async fn put_aside(
     producer: &Producer,
@@ -63,7 +66,10 @@ pub(crate) async fn put_aside(
             headers,
         )
         .await?;
-    let of = [measures::of_group(consumer), measures::of_topic(record.topic())];
+    let of = [
+        measures::of_group(consumer),
+        measures::of_topic(record.topic()),
+    ];
     DEAD_LETTERS.add(1, &of);
     Ok(())
 }

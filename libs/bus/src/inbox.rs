@@ -47,7 +47,7 @@ pub async fn is_newer(
     event: &Incoming,
     version: i64,
 ) -> Result<bool, PgError> {
-    let done = sqlx::query(
+    let moved = sqlx::query(
         "INSERT INTO inbox_versions AS seen (consumer, subject, version) VALUES ($1, $2, $3) \
          ON CONFLICT (consumer, subject) DO UPDATE SET version = excluded.version, consume_time = excluded.consume_time \
          WHERE seen.version < excluded.version",
@@ -57,7 +57,7 @@ pub async fn is_newer(
     .bind(version)
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(moved.rows_affected() > 0)
 }
 
 /// Whether the inbox refused an event as older than its memory, somewhere in this chain of errors.

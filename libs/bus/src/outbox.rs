@@ -6,11 +6,7 @@
 
 use hexcab_pg::PgError;
 use hexcab_types::EventId;
-use sqlx::{
-    PgConnection, Postgres,
-    postgres::PgArguments,
-    query::Query,
-};
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
 use crate::Outgoing;

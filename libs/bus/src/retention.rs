@@ -108,14 +108,18 @@ async fn drop_old(
             .bind(table.name())
             .bind(before)
             .fetch_one(pg.pool());
-        let (name, dropped): (Option<String>, Option<bool>) = match asked.await.map_err(PgError::from) {
-            Ok(answer) => answer,
-            Err(error) if error.sqlstate().as_deref() == Some(LOCK_NOT_AVAILABLE) => {
-                tracing::debug!(table = table.name(), "an old partition is in use: another time");
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
+        let (name, dropped): (Option<String>, Option<bool>) =
+            match asked.await.map_err(PgError::from) {
+                Ok(answer) => answer,
+                Err(error) if error.sqlstate().as_deref() == Some(LOCK_NOT_AVAILABLE) => {
+                    tracing::debug!(
+                        table = table.name(),
+                        "an old partition is in use: another time"
+                    );
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
         match (name, dropped) {
             (Some(name), Some(true)) => tended.dropped.push(name),
             (name, _) => {

@@ -204,7 +204,7 @@ pub struct EventsArguments {
 /// What can be done with events.
 #[derive(Debug, Subcommand)]
 pub enum EventsCommand {
-    /// Print events as they come
+    /// Print events as they come: time, type, subject, trace, place, and what they say
     Tail {
         /// Only these topics: trip, payment, dispatch, surge, supply, demand
         #[arg(long = "topic", value_name = "TOPIC")]
@@ -212,6 +212,12 @@ pub enum EventsCommand {
         /// From the beginning of what the broker still has, and end there
         #[arg(long)]
         all: bool,
+        /// A line an event, without what it says
+        #[arg(long)]
+        brief: bool,
+        /// A JSON object an event, with its headers
+        #[arg(long, conflicts_with = "brief")]
+        json: bool,
     },
     /// Events that could not be handled
     #[command(subcommand)]
@@ -234,16 +240,21 @@ pub enum DlqCommand {
         /// As listed: topic:partition:offset
         letter: String,
     },
-    /// Send one, or all, to the topic it came from
-    Replay {
-        /// As listed; all of them when none is named
-        letters: Vec<String>,
-    },
-    /// Forget one, or all: they are not listed any more
-    Drop {
-        /// As listed; all of them when none is named
-        letters: Vec<String>,
-    },
+    /// Send letters to the topic they came from, as the events they were; consumers that had them take no notice
+    Replay(Letters),
+    /// Give letters up: they are not listed any more
+    Drop(Letters),
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Letters {
+    /// As listed: topic:partition:offset
+    #[arg(value_name = "LETTER", required_unless_present = "all")]
+    pub letters: Vec<String>,
+    /// Every letter that is listed
+    #[arg(long, conflicts_with = "letters")]
+    pub all: bool,
 }
 
 /// A Postgres of one's own.

@@ -33,7 +33,11 @@ fn of(partition: &Known) -> Option<i64> {
     if !is_ours || partition.hi_offset < 0 {
         return None;
     }
-    let done = [partition.stored_offset, partition.committed_offset, partition.lo_offset];
+    let done = [
+        partition.stored_offset,
+        partition.committed_offset,
+        partition.lo_offset,
+    ];
     let done = done.into_iter().find(|offset| *offset >= 0)?;
     Some((partition.hi_offset - done).max(0))
 }

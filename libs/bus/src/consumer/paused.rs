@@ -81,7 +81,9 @@ impl Paused {
 
     /// Forgets partitions that went to another.
     pub fn revoked(&mut self, partitions: &[Partition]) {
-        partitions.iter().for_each(|partition| self.forget(partition));
+        partitions
+            .iter()
+            .for_each(|partition| self.forget(partition));
     }
 
     fn say(&self, (topic, number): &Partition, paused: f64) {

@@ -42,7 +42,10 @@ async fn a_poll_reads_only_what_waits() {
         assert_eq!(scan["Node Type"], "Index Scan", "{plan:#}");
         assert_eq!(scan["Rows Removed by Filter"], Value::Null, "{plan:#}");
         assert!(
-            scan["Index Cond"].as_str().unwrap().contains("ROW(tx_id, seq) >"),
+            scan["Index Cond"]
+                .as_str()
+                .unwrap()
+                .contains("ROW(tx_id, seq) >"),
             "{plan:#}"
         );
     }

@@ -178,7 +178,10 @@ async fn while_one_partition_waits_the_others_go_on() {
         .filter(|event| event.partition == waited.partition)
         .map(|event| event.offset)
         .collect();
-    assert!(after.is_sorted(), "in its own partition nothing overtook it: {after:?}");
+    assert!(
+        after.is_sorted(),
+        "in its own partition nothing overtook it: {after:?}"
+    );
 }
 
 /// The consumer dies before the effect: whoever comes next gets the same event.

@@ -66,7 +66,8 @@ impl Effects {
     }
 
     pub async fn until_stopped(&self) {
-        let stopped = tokio::time::timeout(std::time::Duration::from_secs(20), self.stopped.acquire());
+        let stopped =
+            tokio::time::timeout(std::time::Duration::from_secs(20), self.stopped.acquire());
         stopped.await.unwrap().unwrap().forget();
     }
 
@@ -101,8 +102,10 @@ impl Effects {
 impl Handler for Effects {
     async fn handle(&self, event: &Incoming) -> Result<(), Failure> {
         self.deliveries.fetch_add(1, Ordering::Relaxed);
-        self.stop(|stop| stop == Stop::Before("any") || matches!(stop, Stop::Before(at) if at == event.subject))
-            .await;
+        self.stop(|stop| {
+            stop == Stop::Before("any") || matches!(stop, Stop::Before(at) if at == event.subject)
+        })
+        .await;
         self.keep(event)
             .await
             .map_err(|error| Failure::Dependency(error.into()))?;
@@ -112,12 +115,16 @@ impl Handler for Effects {
     }
 
     async fn assigned(&self, partitions: &[(String, i32)]) -> Result<(), Failure> {
-        self.assigned.lock().extend(partitions.iter().map(|(_, n)| n));
+        self.assigned
+            .lock()
+            .extend(partitions.iter().map(|(_, n)| n));
         Ok(())
     }
 
     async fn revoked(&self, partitions: &[(String, i32)]) {
-        self.revoked.lock().extend(partitions.iter().map(|(_, n)| n));
+        self.revoked
+            .lock()
+            .extend(partitions.iter().map(|(_, n)| n));
     }
 }
 

@@ -4,9 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use hexcab_bus::{
-    Failure, Handler, Incoming, Producer, dlq, inbox, outbox, retention,
-    retention::Keep,
-    topic,
+    Failure, Handler, Incoming, Producer, dlq, inbox, outbox, retention, retention::Keep, topic,
 };
 use hexcab_pg::PgError;
 use hexcab_testkit::eventually;
@@ -64,7 +62,11 @@ async fn an_event_has_its_effect_once_per_consumer() {
     assert!(first_time(&bench, "payment", &event).await.unwrap());
     assert!(!first_time(&bench, "payment", &event).await.unwrap());
     assert!(first_time(&bench, "pricing", &event).await.unwrap());
-    assert!(first_time(&bench, "payment", &incoming("trips/1")).await.unwrap());
+    assert!(
+        first_time(&bench, "payment", &incoming("trips/1"))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +74,11 @@ async fn an_effect_that_was_rolled_back_was_not_had() {
     let bench = Bench::new().await;
     let event = incoming("trips/1");
     let mut undone = bench.transaction().await;
-    assert!(inbox::first_time(&mut undone, "payment", &event).await.unwrap());
+    assert!(
+        inbox::first_time(&mut undone, "payment", &event)
+            .await
+            .unwrap()
+    );
     undone.rollback().await.unwrap();
     assert!(first_time(&bench, "payment", &event).await.unwrap());
 }
@@ -83,7 +89,11 @@ async fn two_that_have_the_same_event_at_once_have_one_effect() {
     let bench = Bench::new().await;
     let event = incoming("trips/1");
     let mut one = bench.transaction().await;
-    assert!(inbox::first_time(&mut one, "payment", &event).await.unwrap());
+    assert!(
+        inbox::first_time(&mut one, "payment", &event)
+            .await
+            .unwrap()
+    );
     let (other, ()) = tokio::join!(first_time(&bench, "payment", &event), async {
         eventually(|| async {
             let waits: bool = bench
@@ -114,9 +124,11 @@ async fn a_version_that_is_not_newer_than_the_last_is_outdated() {
     assert!(is_newer(&bench, "notification", &incoming("trips/2"), 1).await);
     assert!(is_newer(&bench, "payment", &incoming("trips/1"), 1).await);
     // The database does not go back either.
-    let back = sqlx::query("UPDATE inbox_versions SET version = 6 WHERE subject = 'trips/1' AND version = 6")
-        .execute(bench.pg.pool())
-        .await;
+    let back = sqlx::query(
+        "UPDATE inbox_versions SET version = 6 WHERE subject = 'trips/1' AND version = 6",
+    )
+    .execute(bench.pg.pool())
+    .await;
     let refused = PgError::from(back.unwrap_err());
     assert_eq!(refused.constraint(), Some("inbox_versions_grow"));
 }
@@ -130,7 +142,10 @@ async fn forget_all(bench: &Bench) {
     };
     let later = now + Duration::from_secs(30 * 86_400);
     let tended = retention::tend(&bench.pg, keep, later).await.unwrap();
-    assert!(tended.dropped.iter().any(|name| name.starts_with("inbox_")), "{tended:?}");
+    assert!(
+        tended.dropped.iter().any(|name| name.starts_with("inbox_")),
+        "{tended:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +179,10 @@ async fn a_forgotten_event_is_put_aside_and_the_rest_goes_on() {
     let letter = &letters(&bench)[0];
     assert_eq!(header(letter, "ce_subject"), "trips/old");
     let reason = header(letter, dlq::REASON);
-    assert!(reason.contains("older than the inbox remembers"), "{reason}");
+    assert!(
+        reason.contains("older than the inbox remembers"),
+        "{reason}"
+    );
     assert_eq!(effects::of(bench.pg.pool()).await.len(), 0);
 }
 

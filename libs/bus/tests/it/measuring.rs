@@ -24,7 +24,9 @@ async fn how_long_and_how_many_events_wait_is_said_while_the_relay_is_stuck() {
     let database = [of("db.namespace", bench.pg.database())];
     // A transaction that does not end keeps the relay from all that follows.
     let mut open = bench.transaction().await;
-    outbox::append(&mut open, &event("trips/open")).await.unwrap();
+    outbox::append(&mut open, &event("trips/open"))
+        .await
+        .unwrap();
     for subject in subjects(3) {
         bench.write(&subject).await;
     }
@@ -38,7 +40,10 @@ async fn how_long_and_how_many_events_wait_is_said_while_the_relay_is_stuck() {
     until("hexcab.outbox.waiting", &database, |waiting| waiting == 0.0).await;
     until("hexcab.outbox.age", &database, |age_s| age_s == 0.0).await;
     let measured = in_memory();
-    let published = [database[0].clone(), of("messaging.destination.name", topic::TRIP)];
+    let published = [
+        database[0].clone(),
+        of("messaging.destination.name", topic::TRIP),
+    ];
     assert_eq!(measured.value("hexcab.relay.published", &published), 4.0);
 }
 
@@ -64,7 +69,10 @@ async fn how_far_a_consumer_is_behind_is_said_while_its_partition_is_paused() {
     until("hexcab.consumer.lag", &mine, |lag| lag == 1.0).await;
     // It is not fetched any more, and the lag grows all the same.
     for n in 1..5 {
-        producer.publish(event(&format!("trips/{n}"))).await.unwrap();
+        producer
+            .publish(event(&format!("trips/{n}")))
+            .await
+            .unwrap();
     }
     until("hexcab.consumer.lag", &mine, |lag| lag == 5.0).await;
     seen.until(5).await;

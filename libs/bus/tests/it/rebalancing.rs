@@ -53,7 +53,10 @@ async fn a_rebalance_in_the_middle_of_a_batch_loses_doubles_and_reorders_nothing
         std::future::ready((!second.assigned.lock().is_empty()).then_some(()))
     })
     .await;
-    assert!(!first.revoked.lock().is_empty(), "partitions were taken from it");
+    assert!(
+        !first.revoked.lock().is_empty(),
+        "partitions were taken from it"
+    );
     let half = KEYS * EVENTS_OF_A_KEY / 2;
     eventually(|| async {
         go_on.add_permits(1);
@@ -72,5 +75,8 @@ async fn a_rebalance_in_the_middle_of_a_batch_loses_doubles_and_reorders_nothing
     }
     let deliveries = |effects: &Arc<Effects>| effects.deliveries.load(Ordering::Relaxed);
     let (of_first, of_second) = (deliveries(&first), deliveries(&second));
-    assert!(of_first > KEYS && of_second > 0, "{of_first} and {of_second}");
+    assert!(
+        of_first > KEYS && of_second > 0,
+        "{of_first} and {of_second}"
+    );
 }

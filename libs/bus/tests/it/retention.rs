@@ -7,10 +7,11 @@ use hexcab_bus::{
     retention::{self, Keep, Table, Tended},
     topic,
 };
-use hexcab_pg::PgError;
+use hexcab_pg::{Pg, PgError};
 use hexcab_telemetry::metrics::{KeyValue, in_memory};
 use hexcab_testkit::eventually;
 use hexcab_types::{EventId, Timestamp};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::{Bench, Seen, event, subjects};
@@ -111,19 +112,33 @@ async fn what_is_published_goes_with_its_partition_after_its_time() {
     append(&bench, id_in(1), event("trips/1")).await.unwrap();
     publish(&bench, 2).await;
     assert_eq!(tend_in(&bench, 7).await.dropped, Vec::<String>::new());
-    assert_eq!(retention::goes_back_to(&bench.pg, Table::Outbox).await.unwrap(), None);
+    assert_eq!(
+        retention::goes_back_to(&bench.pg, Table::Outbox)
+            .await
+            .unwrap(),
+        None
+    );
 
     let tended = tend_in(&bench, 8).await;
     assert_eq!(tended.dropped.len(), 1, "{tended:?}");
     assert_eq!(tended.held, None);
-    let left: String = bench.ask("SELECT string_agg(subject, ' ') FROM outbox").await;
+    let left: String = bench
+        .ask("SELECT string_agg(subject, ' ') FROM outbox")
+        .await;
     assert_eq!(left, "trips/1");
     let ends: Timestamp = bench
         .ask("SELECT min(from_time) FROM bus_partitions WHERE parent = 'outbox'")
         .await;
-    assert_eq!(retention::goes_back_to(&bench.pg, Table::Outbox).await.unwrap(), Some(ends));
+    assert_eq!(
+        retention::goes_back_to(&bench.pg, Table::Outbox)
+            .await
+            .unwrap(),
+        Some(ends)
+    );
     // What is gone cannot be sent again; what is left can.
-    let count = hexcab_bus::republish(&bench.pg, Timestamp::UNIX_EPOCH).await.unwrap();
+    let count = hexcab_bus::republish(&bench.pg, Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap();
     assert_eq!(count, 1);
 }
 
@@ -135,11 +150,21 @@ async fn what_is_not_published_is_never_dropped() {
         bench.write(&subject).await;
     }
     let tended = tend_in(&bench, 30).await;
-    assert_eq!(tended.dropped.iter().filter(|name| name.starts_with("outbox")).count(), 0);
+    assert_eq!(
+        tended
+            .dropped
+            .iter()
+            .filter(|name| name.starts_with("outbox"))
+            .count(),
+        0
+    );
     assert_eq!(tended.held, Some(partition_of(&bench, "trips/0").await));
     publish(&bench, 3).await;
     let tended = tend_in(&bench, 30).await;
-    assert!(tended.dropped.len() > 1 && tended.held.is_none(), "{tended:?}");
+    assert!(
+        tended.dropped.len() > 1 && tended.held.is_none(),
+        "{tended:?}"
+    );
     assert_eq!(bench.ask::<i64>("SELECT count(*) FROM outbox").await, 0);
 }
 
@@ -150,9 +175,15 @@ async fn a_partition_that_is_written_to_is_not_dropped() {
     bench.write("trips/0").await;
     publish(&bench, 1).await;
     let mut late = bench.transaction().await;
-    outbox::append(&mut late, &event("trips/late")).await.unwrap();
+    outbox::append(&mut late, &event("trips/late"))
+        .await
+        .unwrap();
     let tended = tend_in(&bench, 8).await;
-    assert_eq!((tended.dropped.len(), tended.held), (0, None), "it is in use");
+    assert_eq!(
+        (tended.dropped.len(), tended.held),
+        (0, None),
+        "it is in use"
+    );
     late.commit().await.unwrap();
     eventually(|| async {
         let waiting: i64 = bench.ask("SELECT waiting FROM bus_waiting(1)").await;
@@ -170,7 +201,9 @@ async fn a_row_committed_just_before_the_lock_is_seen() {
     publish(&bench, 1).await;
     bench.tasks.shutdown().cancel();
     let mut late = bench.transaction().await;
-    outbox::append(&mut late, &event("trips/late")).await.unwrap();
+    outbox::append(&mut late, &event("trips/late"))
+        .await
+        .unwrap();
     // Patient, so that it gets its lock when the appender ends.
     sqlx::query("ALTER FUNCTION bus_drop_oldest SET lock_timeout = '20s'")
         .execute(bench.pg.pool())
@@ -201,7 +234,13 @@ async fn a_partition_is_not_dropped_by_an_old_snapshot() {
         .execute(&mut *transaction)
         .await;
     let refused = PgError::from(refused.unwrap_err());
-    assert!(refused.message().unwrap().contains("outside of a transaction"), "{refused:?}");
+    assert!(
+        refused
+            .message()
+            .unwrap()
+            .contains("outside of a transaction"),
+        "{refused:?}"
+    );
 }
 
 /// Appends go on while partitions are dropped: none fails, and none is lost.
@@ -209,11 +248,15 @@ async fn a_partition_is_not_dropped_by_an_old_snapshot() {
 async fn appends_go_on_while_partitions_are_dropped() {
     let bench = Bench::new().await;
     for days in 1..20 {
-        retention::prepare(&bench.pg, now(&bench).await + DAY * days).await.unwrap();
+        retention::prepare(&bench.pg, now(&bench).await + DAY * days)
+            .await
+            .unwrap();
     }
     let appends = async {
         for n in 0..300 {
-            append(&bench, id_in(25), event(&format!("trips/{n}"))).await.unwrap();
+            append(&bench, id_in(25), event(&format!("trips/{n}")))
+                .await
+                .unwrap();
         }
     };
     let drops = async {
@@ -257,7 +300,11 @@ async fn rows_that_came_before_their_partition_stay_where_they_are() {
     append(&bench, id_in(10), event("trips/1")).await.unwrap();
     append(&bench, id_in(11), event("trips/2")).await.unwrap();
     assert_eq!(partition_of(&bench, "trips/1").await, "outbox_rest");
-    assert!(partition_of(&bench, "trips/2").await.starts_with("outbox_2"));
+    assert!(
+        partition_of(&bench, "trips/2")
+            .await
+            .starts_with("outbox_2")
+    );
     publish(&bench, 3).await;
 }
 
@@ -271,6 +318,48 @@ async fn an_id_is_there_once_in_all_partitions() {
     }
 }
 
+/// A service that may append, consume and relay, and nothing else: all of this goes on for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_need_not_own_its_tables() {
+    let bench = Bench::new().await;
+    let role = format!("{}_role", bench.pg.database());
+    let make = format!("CREATE ROLE {role} NOLOGIN; SELECT bus_grant('{role}')");
+    sqlx::raw_sql(AssertSqlSafe(make))
+        .execute(bench.pg.pool())
+        .await
+        .unwrap();
+    let owner = bench.pg.clone();
+    let bench = Bench {
+        pg: Pg::connect_as(&bench.db.config(), "test", &role)
+            .await
+            .unwrap(),
+        ..bench
+    };
+    let changed = sqlx::query("UPDATE outbox SET payload = ''")
+        .execute(bench.pg.pool())
+        .await;
+    assert_eq!(
+        PgError::from(changed.unwrap_err()).sqlstate().as_deref(),
+        Some("42501")
+    );
+    bench.write("trips/0").await;
+    publish(&bench, 1).await;
+    let tended = tend_in(&bench, 9).await;
+    assert!(tended.made > 0 && tended.dropped.len() == 2, "{tended:?}");
+    bench.write("trips/1").await;
+    let count = hexcab_bus::republish(&bench.pg, Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap();
+    assert_eq!(count, 1);
+    bench.tasks.stop(Duration::from_secs(10)).await;
+    bench.pg.pool().close().await;
+    let drop = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    sqlx::raw_sql(AssertSqlSafe(drop))
+        .execute(owner.pool())
+        .await
+        .unwrap();
+}
+
 /// The relay that leads does all that by itself, and says what it cannot.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_relay_that_leads_tends_the_partitions() {
@@ -279,12 +368,18 @@ async fn the_relay_that_leads_tends_the_partitions() {
     // As if today's had been a month ago.
     let long_ago = "UPDATE bus_partitions SET from_time = from_time - interval '30 days', to_time = to_time - interval '30 days' \
                     WHERE parent = 'outbox' AND now() BETWEEN from_time AND to_time";
-    sqlx::query(long_ago).execute(bench.pg.pool()).await.unwrap();
+    sqlx::query(long_ago)
+        .execute(bench.pg.pool())
+        .await
+        .unwrap();
     let hold = bench.hold_cursor().await;
     bench.relay();
     bench.until_waiting_for_cursor(1).await;
     let measured = in_memory();
-    let of = [KeyValue::new("db.namespace", bench.pg.database().to_owned())];
+    let of = [KeyValue::new(
+        "db.namespace",
+        bench.pg.database().to_owned(),
+    )];
     assert_eq!(measured.value("hexcab.outbox.held", &of), 1.0);
     assert_eq!(bench.ask::<i64>("SELECT count(*) FROM outbox").await, 1);
     hold.rollback().await.unwrap();

@@ -57,7 +57,7 @@ async fn send_again(city: &CityFile, missing: usize) -> anyhow::Result<()> {
         .context("send the outboxes again")?;
     let counts: Vec<String> = sent
         .iter()
-        .map(|(outbox, count)| format!("{count} of {outbox}"))
+        .map(|again| format!("{} of {}", again.count, again.outbox))
         .collect();
     say::warn(format_args!(
         "{missing} events or holds did not arrive (the embedded broker keeps 5 MB a partition); \

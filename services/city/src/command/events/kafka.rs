@@ -64,6 +64,11 @@ impl Record {
             .unwrap_or_default()
     }
 
+    /// Its key as text.
+    pub fn key_text(&self) -> String {
+        String::from_utf8_lossy(&self.key).into_owned()
+    }
+
     /// `topic:partition:offset`.
     pub fn position(&self) -> String {
         format!("{}:{}:{}", self.topic, self.partition, self.offset)
@@ -78,12 +83,16 @@ struct Partition {
     empty: bool,
 }
 
-fn partitions(client: &BaseConsumer, topics: &[String]) -> anyhow::Result<Vec<Partition>> {
+fn partitions(
+    brokers: &str,
+    client: &BaseConsumer,
+    topics: &[String],
+) -> anyhow::Result<Vec<Partition>> {
     let mut all = Vec::new();
     for topic in topics {
         let metadata = client
             .fetch_metadata(Some(topic), PATIENCE)
-            .with_context(|| format!("ask about topic {topic}"))?;
+            .with_context(|| format!("ask the broker at {brokers} about topic {topic}"))?;
         for partition in metadata
             .topics()
             .iter()
@@ -128,17 +137,17 @@ fn assignment(partitions: &[Partition], from: Offset) -> anyhow::Result<TopicPar
 /// # Errors
 /// When it does not answer.
 pub async fn read_all(brokers: &str, topics: Vec<String>) -> anyhow::Result<Vec<Record>> {
-    let settings = settings(brokers);
+    let (settings, brokers) = (settings(brokers), brokers.to_owned());
     // librdkafka's calls block.
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = settings.create().context("connect to the broker")?;
-        let mut left = partitions(&client, &topics)?;
+        let mut left = partitions(&brokers, &client, &topics)?;
         left.retain(|partition| !partition.empty);
         client.assign(&assignment(&left, Offset::Beginning)?)?;
         let mut records = Vec::new();
         while !left.is_empty() {
             let Some(message) = client.poll(PATIENCE) else {
-                bail!("the broker stopped answering")
+                bail!("the broker at {brokers} stopped answering")
             };
             let record = Record::of(&message?);
             left.retain(|partition| {
@@ -157,10 +166,10 @@ pub async fn read_all(brokers: &str, topics: Vec<String>) -> anyhow::Result<Vec<
 /// # Errors
 /// When the broker does not answer.
 pub async fn follow(brokers: &str, topics: Vec<String>) -> anyhow::Result<StreamConsumer> {
-    let settings = settings(brokers);
+    let (settings, brokers) = (settings(brokers), brokers.to_owned());
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = settings.create().context("connect to the broker")?;
-        let all = partitions(&client, &topics)?;
+        let all = partitions(&brokers, &client, &topics)?;
         let consumer: StreamConsumer = settings.create()?;
         consumer.assign(&assignment(&all, Offset::End)?)?;
         Ok(consumer)
