@@ -52,8 +52,12 @@ impl Default for Config {
 pub struct ProcessorConfig {
     /// Base URL; everything is asked for under its `/v1`.
     pub url: String,
-    /// Shown as `Authorization: Bearer`.
+    /// Shown as `Authorization: Bearer`; usually given as `api_key_file`.
     pub api_key: Secret,
+    /// The version of Stripe's API that our requests are written for.
+    pub api_version: String,
+    /// What riders pay with until they can choose.
+    pub payment_method: String,
     /// Without an answer after this long the outcome is unknown, milliseconds of real time.
     pub timeout_ms: u64,
 }
@@ -63,6 +67,8 @@ impl Default for ProcessorConfig {
         Self {
             url: "http://127.0.0.1:12111".to_owned(),
             api_key: Secret::default(),
+            api_version: "2025-09-30.clover".to_owned(),
+            payment_method: "pm_card_visa".to_owned(),
             timeout_ms: 2_000,
         }
     }

@@ -14,7 +14,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     domain::plan::{self, Call, Meaning, Next},
-    processor::{Failure, HoldRequest, Payment, Processor},
+    processor::{Failure, Payment, PaymentRequest, Processor},
     store::{Claim, Store, StoreError},
 };
 
@@ -140,8 +140,9 @@ impl Worker {
     }
 
     async fn ask(&self, claim: &Claim, call: &Call) -> Meaning {
+        let key = call.step().key(claim.intent.id);
         let found = match call {
-            Call::Hold => self.processor.find(claim.intent.id).await.transpose(),
+            Call::Hold => self.processor.find(&key).await.transpose(),
             Call::Capture { id, .. } | Call::Void { id } => Some(self.processor.get(id).await),
         };
         found.map_or(Meaning::NotYet, |answer| call.meaning(answer))
@@ -152,7 +153,7 @@ impl Worker {
         match call {
             Call::Hold => {
                 let intent = &claim.intent;
-                let request = HoldRequest {
+                let request = PaymentRequest {
                     intent: intent.id,
                     trip: intent.trip,
                     rider: intent.rider,

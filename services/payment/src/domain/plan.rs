@@ -111,14 +111,24 @@ impl Call {
                 return Meaning::Known(Command::DeclineHold { code });
             }
             (Self::Capture { .. } | Self::Void { .. }, Err(failure @ Failure::Declined { .. }))
-            | (_, Err(failure @ Failure::Rejected(_))) => {
+            | (Self::Capture { .. } | Self::Void { .. }, Err(failure @ Failure::Spent(_)))
+            | (_, Err(failure @ (Failure::Rejected(_) | Failure::Missing(_)))) => {
                 return Meaning::Wrong(failure.to_string());
+            }
+            // Nothing was found that it had made, or it would not have been sent again: it failed.
+            (Self::Hold, Err(Failure::Spent(_))) => {
+                return Meaning::Known(Command::DeclineHold {
+                    code: "processing_error".to_owned(),
+                });
             }
             (_, Err(failure @ (Failure::Unanswered(_) | Failure::InFlight))) => {
                 return Meaning::Lost(failure.to_string());
             }
         };
         match (self, payment.status) {
+            (_, PaymentStatus::Open { status }) => {
+                Meaning::Lost(format!("{} is {status} at the processor", payment.id))
+            }
             (Self::Hold, PaymentStatus::Held) => Meaning::Known(Command::PlaceHold {
                 processor_id: payment.id,
             }),
@@ -163,7 +173,14 @@ mod tests {
     }
 
     fn payment(status: PaymentStatus) -> Result<Payment, Failure> {
-        Ok(Payment { id: id(), status })
+        Ok(Payment {
+            id: id(),
+            status,
+            amount: usd(5),
+            raisable: false,
+            label: None,
+            created_at: hexcab_types::Timestamp::default(),
+        })
     }
 
     #[test]

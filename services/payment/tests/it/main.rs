@@ -10,4 +10,5 @@ mod life;
 mod model;
 mod rig;
 mod sandbox;
+mod tampered;
 mod unknown;

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use hexcab_payment::{
-    domain::{ProcessorId, State, Unanswered},
-    processor::{Failure, HoldRequest, Payment, Processor, http::HttpProcessor},
-};
-use hexcab_types::{IntentId, Money};
+use hexcab_payment::domain::{State, Unanswered};
 use serde_json::json;
 
-use crate::rig::{Ride, Rig};
+use crate::{
+    rig::{Ride, Rig},
+    tampered::{Tampered, Tampering},
+};
 
 /// Longer than the service waits.
 const TOO_LATE_MS: u64 = 2_000;
@@ -106,33 +104,6 @@ async fn a_lost_answer_is_asked_for_even_where_keys_are_forgotten() {
     );
 }
 
-/// The real processor, whose search is behind: it does not find what was made just now, as Stripe's may not.
-struct FindsNothing(HttpProcessor);
-
-#[async_trait]
-impl Processor for FindsNothing {
-    async fn hold(&self, key: &str, request: &HoldRequest) -> Result<Payment, Failure> {
-        self.0.hold(key, request).await
-    }
-    async fn capture(
-        &self,
-        key: &str,
-        id: &ProcessorId,
-        amount: Money,
-    ) -> Result<Payment, Failure> {
-        self.0.capture(key, id, amount).await
-    }
-    async fn cancel(&self, key: &str, id: &ProcessorId) -> Result<Payment, Failure> {
-        self.0.cancel(key, id).await
-    }
-    async fn get(&self, id: &ProcessorId) -> Result<Payment, Failure> {
-        self.0.get(id).await
-    }
-    async fn find(&self, _: IntentId) -> Result<Option<Payment>, Failure> {
-        Ok(None)
-    }
-}
-
 #[tokio::test]
 async fn a_lost_hold_that_is_not_found_yet_is_sent_again_with_its_first_key() {
     let (rig, ride) = (Rig::start().await, Ride::new());
@@ -142,7 +113,10 @@ async fn a_lost_hold_that_is_not_found_yet_is_sent_again_with_its_first_key() {
         )
         .await;
     rig.tell(&ride.requested()).await;
-    let worker = rig.worker_with(Arc::new(FindsNothing(rig.sandbox.processor())));
+    let worker = rig.worker_with(Arc::new(Tampered {
+        inner: rig.sandbox.processor(),
+        with: Tampering::FindsNothing,
+    }));
     hexcab_testkit::eventually(|| async {
         worker.work_once().await.unwrap();
         matches!(rig.intent(&ride).await.state, State::Held { .. }).then_some(())
