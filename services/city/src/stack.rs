@@ -11,6 +11,7 @@ pub mod control;
 pub mod database;
 pub mod folder;
 pub mod health;
+pub mod meters;
 pub mod open_files;
 pub mod ports;
 pub mod receiver;
