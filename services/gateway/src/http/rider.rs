@@ -85,6 +85,7 @@ pub async fn request(
         request_id,
         rider: rider.name(),
         quote_token: asked.quote_token,
+        ..CreateTripRequest::default()
     };
     let answer = gateway
         .peers

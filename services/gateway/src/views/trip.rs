@@ -18,7 +18,7 @@ pub struct TripView {
     pub city: String,
     /// Kind of ride.
     pub product: String,
-    /// REQUESTED, OFFERED, EN_ROUTE, ARRIVED, IN_PROGRESS, COMPLETED, CANCELLED or EXPIRED.
+    /// SCHEDULED, REQUESTED, OFFERED, EN_ROUTE, ARRIVED, IN_PROGRESS, COMPLETED, CANCELLED or EXPIRED.
     pub state: &'static str,
     /// Number of the last event.
     pub version: i64,
@@ -62,9 +62,9 @@ pub struct TripView {
 /// How a trip was cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CancellationView {
-    /// RIDER, SYSTEM or OPERATOR.
+    /// RIDER, DRIVER, SYSTEM or OPERATOR.
     pub by: &'static str,
-    /// CHANGED_MIND, WAITED_TOO_LONG, PAYMENT_DECLINED or OPERATOR.
+    /// CHANGED_MIND, WAITED_TOO_LONG, NO_SHOW, RIDER_BUSY, PAYMENT_DECLINED or OPERATOR.
     pub reason: &'static str,
     /// What the rider owes for it.
     pub fee: Option<MoneyView>,
