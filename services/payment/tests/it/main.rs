@@ -5,9 +5,7 @@
 mod app;
 mod crashes;
 mod events;
-mod guards;
 mod life;
-mod model;
 mod rig;
 mod sandbox;
 mod tampered;
