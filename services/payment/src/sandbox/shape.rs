@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The version of Stripe's API whose shapes these are.
-pub const API_VERSION: &str = "2025-09-30.clover";
+pub const API_VERSION: &str = "2026-08-26.dahlia";
 
 impl Payment {
     /// A PaymentIntent; its charge by id, or with `expand` whole.

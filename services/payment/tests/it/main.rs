@@ -12,5 +12,6 @@ mod model;
 mod process;
 mod rig;
 mod sandbox;
+mod stripe_mock;
 mod tampered;
 mod unknown;

@@ -13,7 +13,13 @@ pub(super) fn unanswered(error: reqwest::Error) -> Failure {
     } else {
         "connection failed"
     };
-    Failure::Unanswered(format!("{what}: {error}"))
+    let mut why = format!("{what}: {error}");
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        why.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    Failure::Unanswered(why)
 }
 
 /// Tells an error answer apart. `replayed` says that it is the first answer to its key, told again.
