@@ -10,6 +10,7 @@ mod life;
 mod listener;
 mod model;
 mod process;
+mod processor;
 mod rig;
 mod sandbox;
 mod stripe_mock;
