@@ -94,7 +94,7 @@ impl Default for ProcessorConfig {
         Self {
             url: "http://127.0.0.1:12111".to_owned(),
             api_key: Secret::default(),
-            api_version: "2025-09-30.clover".to_owned(),
+            api_version: "2026-08-26.dahlia".to_owned(),
             payment_method: "pm_card_visa".to_owned(),
             timeout_ms: 2_000,
         }

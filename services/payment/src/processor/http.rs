@@ -138,7 +138,18 @@ impl HttpProcessor {
             return serde_json::from_slice(&body)
                 .map_err(|error| Failure::Unanswered(format!("unreadable answer: {error}")));
         }
+        let body = self.scrub(&body);
         Err(failure::read(status, replayed, id.as_deref(), &body))
+    }
+
+    /// An error's body without the secret key, should somebody on the way be so talkative.
+    fn scrub(&self, body: &[u8]) -> String {
+        let text = String::from_utf8_lossy(body);
+        if self.api_key.is_empty() {
+            text.into_owned()
+        } else {
+            text.replace(self.api_key.expose(), "***")
+        }
     }
 
     fn span(&self, call: &Call<'_>) -> Span {

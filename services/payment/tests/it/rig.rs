@@ -4,14 +4,14 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use hexcab_bus::{Handler as _, Incoming, topic};
-use hexcab_chassis::{Clock, Tasks};
+use hexcab_chassis::{Clock, Secret, Tasks};
 use hexcab_payment::{
     app,
     config::{Config, ProcessorConfig},
     consumer::TripListener,
     domain::{Intent, State},
     processor::{Processor, http::HttpProcessor},
-    sandbox,
+    sandbox::{self, config::WebhookConfig},
     store::Store,
     worker::Worker,
 };
@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// The ride's trace, in every event.
 pub const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+/// Signs the sandbox's webhooks.
+pub const WEBHOOK_SECRET: &str = "whsec_test";
 /// How long the service waits for the processor in tests.
 pub const PROCESSOR_TIMEOUT_MS: u64 = 400;
 
@@ -200,10 +202,21 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub async fn start() -> Self {
+        Self::telling(None).await
+    }
+
+    /// A sandbox that tells this URL what happened.
+    pub async fn telling(url: Option<String>) -> Self {
         let db = TestDb::create("sandbox").await;
         let config = sandbox::Config {
             postgres: db.config(),
             latency_ms: 0,
+            webhooks: WebhookConfig {
+                url,
+                secret: Secret::new(WEBHOOK_SECRET),
+                pause_max_ms: 500,
+                ..WebhookConfig::default()
+            },
             ..sandbox::Config::default()
         };
         let app = sandbox::App::build(config, Clock::system()).await.unwrap();
@@ -230,6 +243,18 @@ impl Sandbox {
         HttpProcessor::new(&config).unwrap()
     }
 
+    /// Lets something befall the processor that nobody asked it for.
+    pub async fn befall(&self, path: &str, body: serde_json::Value) -> serde_json::Value {
+        let response = reqwest::Client::new()
+            .post(format!("{}/sandbox/{path}", self.url()))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200, "{path} {body}");
+        response.json().await.unwrap()
+    }
+
     /// Sets a fault, as JSON.
     pub async fn fault(&self, rule: serde_json::Value) {
         let response = reqwest::Client::new()
@@ -238,6 +263,16 @@ impl Sandbox {
             .send()
             .await;
         assert_eq!(response.unwrap().status(), 201, "{rule}");
+    }
+
+    /// Whether a webhook waits although nobody refused it.
+    pub async fn webhook_is_late(&self) -> bool {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM deliveries WHERE last_answer = 'late on demand')",
+        )
+        .fetch_one(self.pg.pool())
+        .await
+        .unwrap()
     }
 
     /// Status and received amount of every payment of a trip.

@@ -13,7 +13,13 @@ pub(super) fn unanswered(error: reqwest::Error) -> Failure {
     } else {
         "connection failed"
     };
-    Failure::Unanswered(format!("{what}: {error}"))
+    let mut why = format!("{what}: {error}");
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        why.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    Failure::Unanswered(why)
 }
 
 /// Tells an error answer apart. `replayed` says that it is the first answer to its key, told again.
@@ -21,9 +27,9 @@ pub(super) fn read(
     status: StatusCode,
     replayed: bool,
     request: Option<&str>,
-    body: &[u8],
+    body: &str,
 ) -> Failure {
-    let error = serde_json::from_slice::<wire::ErrorBody>(body)
+    let error = serde_json::from_str::<wire::ErrorBody>(body)
         .ok()
         .map(|body| body.error);
     let described = error
@@ -59,18 +65,18 @@ pub(super) const fn error_type(failure: &Failure) -> &'static str {
 mod tests {
     use super::*;
 
-    fn failure(status: StatusCode, body: &[u8]) -> Failure {
+    fn failure(status: StatusCode, body: &str) -> Failure {
         read(status, false, None, body)
     }
 
     #[test]
     fn every_status_is_told_apart_by_what_to_do_next() {
-        let body = br#"{"error":{"type":"card_error","code":"card_declined","decline_code":"insufficient_funds"}}"#;
+        let body = r#"{"error":{"type":"card_error","code":"card_declined","decline_code":"insufficient_funds"}}"#;
         let declined = Failure::Declined {
             code: "insufficient_funds".into(),
         };
         assert_eq!(failure(StatusCode::PAYMENT_REQUIRED, body), declined);
-        assert_eq!(failure(StatusCode::CONFLICT, b""), Failure::InFlight);
+        assert_eq!(failure(StatusCode::CONFLICT, ""), Failure::InFlight);
         for status in [
             StatusCode::INTERNAL_SERVER_ERROR,
             StatusCode::BAD_GATEWAY,
@@ -78,25 +84,25 @@ mod tests {
             StatusCode::TEMPORARY_REDIRECT,
         ] {
             assert!(
-                matches!(failure(status, b"<html>"), Failure::Unanswered(_)),
+                matches!(failure(status, "<html>"), Failure::Unanswered(_)),
                 "{status}"
             );
         }
         for status in [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED] {
             assert!(
-                matches!(failure(status, b"{}"), Failure::Rejected(_)),
+                matches!(failure(status, "{}"), Failure::Rejected(_)),
                 "{status}"
             );
         }
         assert!(matches!(
-            failure(StatusCode::NOT_FOUND, b"{}"),
+            failure(StatusCode::NOT_FOUND, "{}"),
             Failure::Missing(_)
         ));
     }
 
     #[test]
     fn an_error_that_is_told_again_is_told_for_ever() {
-        let failure = read(StatusCode::INTERNAL_SERVER_ERROR, true, Some("req_1"), b"");
+        let failure = read(StatusCode::INTERNAL_SERVER_ERROR, true, Some("req_1"), "");
         assert!(
             matches!(&failure, Failure::Spent(why) if why.contains("req_1")),
             "{failure:?}"
