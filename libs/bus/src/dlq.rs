@@ -3,7 +3,11 @@
 use hexcab_types::Timestamp;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 
-use crate::{BusError, Producer, topic};
+use crate::{
+    BusError, Producer,
+    measures::{self, DEAD_LETTERS},
+    topic,
+};
 
 /// Headers that a dead letter has beside the original ones.
 pub const REASON: &str = "dlq_reason";
@@ -58,5 +62,8 @@ pub(crate) async fn put_aside(
             record.payload().unwrap_or_default(),
             headers,
         )
-        .await
+        .await?;
+    let of = [measures::of_group(consumer), measures::of_topic(record.topic())];
+    DEAD_LETTERS.add(1, &of);
+    Ok(())
 }
