@@ -8,6 +8,8 @@ use sqlx::AssertSqlSafe;
 
 use crate::fixture::*;
 
+mod lives;
+
 /// How to take a guard away.
 enum Guard {
     /// A CHECK or foreign key of trips.
@@ -501,9 +503,13 @@ async fn i8_who_was_asked_in_vain_is_remembered() {
 }
 
 #[tokio::test]
-async fn i9_a_search_and_an_offer_have_deadlines_of_their_own_accord() {
+async fn i9_whoever_waits_for_somebody_has_a_deadline_of_its_own_accord() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
+    store.offered(2).await;
+    store.book(3, 3600).await;
+    let taken = store.offered(4).await.id;
+    store.must(taken, [accept(driver(4), 1)]).await;
     let refused = run(
         &store,
         &format!("UPDATE trips SET due_at = NULL WHERE id = '{trip}'"),
