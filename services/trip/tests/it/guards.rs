@@ -66,12 +66,12 @@ fn step(trip: TripId, version: i64, event: &str, set: &str) -> String {
 
 fn told(trip: TripId, version: i64, event: &str, change: &str) -> String {
     format!(
-        "WITH told AS (
-            INSERT INTO outbox (event_id, topic, key, kind, source, subject, occur_time, payload)
-            VALUES (gen_random_uuid(), 'hexcab.trip.v1', 'sf', 'x', 'trip', 'trips/{trip}', now(), '') RETURNING event_id),
-        happened AS (
+        "WITH happened AS (
             INSERT INTO trip_events (trip, version, kind, occurred_at, event, payload)
-            SELECT '{trip}', {version}, '{event}', now(), event_id, '' FROM told)
+            VALUES ('{trip}', {version}, '{event}', now(), gen_random_uuid(), '') RETURNING event),
+        told AS (
+            INSERT INTO outbox (event_id, topic, key, kind, source, subject, occur_time, payload)
+            SELECT event, 'hexcab.trip.v1', 'sf', 'x', 'trip', 'trips/{trip}', now(), '' FROM happened)
         {change}"
     )
 }

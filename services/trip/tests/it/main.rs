@@ -11,6 +11,7 @@ mod deadlines;
 mod drawing;
 mod fixture;
 mod guards;
+mod keeper;
 mod keeping;
 mod lives;
 mod races;
