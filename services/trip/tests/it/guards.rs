@@ -445,9 +445,9 @@ async fn i7_a_change_is_in_the_outbox() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
     let mute = format!(
-        "INSERT INTO trip_events (trip, version, kind, occurred_at, event, payload)
-         SELECT trip, 2, 'OfferMade', now(), event, '' FROM trip_events WHERE trip = '{trip}';
-         UPDATE trips SET version = 2, last_event = 'OfferMade', {} WHERE id = '{trip}'",
+        "UPDATE trips SET version = 2, last_event = 'OfferMade', {} WHERE id = '{trip}';
+         INSERT INTO trip_events (trip, version, kind, occurred_at, event, payload)
+         SELECT trip, 2, 'OfferMade', now(), event, '' FROM trip_events WHERE trip = '{trip}'",
         offer(1)
     );
     guarded(&store, TOLD, "trips_change_is_in_the_outbox", &mute).await;
