@@ -13,7 +13,7 @@ use hexcab_trip::{
         Canceller, Command, Event, ExclusionReason, NewTrip, OfferTo, PaymentMethod, Refusal,
         ReleasedBy, StartCode, State, Trip, deadline, decide,
     },
-    store::{ExecuteError, RequestKey, Trips},
+    store::{ExecuteError, RequestKey},
     sweeper::Sweeper,
 };
 use hexcab_types::{DriverId, QuoteId, RequestId, Timestamp, TripId};
@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     fixture::*,
+    keeper::Keeper,
     world::{Ask, World, engaged, is_active},
 };
 
@@ -489,7 +490,7 @@ fn postgres_answers_as_the_world_in_memory_does() {
 
 async fn walk_in_both(store: &Store, mut walk: Walk, steps: &[Step]) {
     // Whoever was left waiting by the walk before is not this one's.
-    let mut sweeper = Sweeper::new(store.trips.clone());
+    let mut sweeper = Sweeper::new(store.trips.0.clone());
     for step in steps {
         let act = walk.act(step);
         store.hand.set(walk.now);
@@ -522,7 +523,7 @@ async fn walk_in_both(store: &Store, mut walk: Walk, steps: &[Step]) {
     }
 }
 
-async fn asked(walk: &Walk, trips: &Trips, id: usize) -> Result<Trip, Refusal> {
+async fn asked(walk: &Walk, trips: &Keeper, id: usize) -> Result<Trip, Refusal> {
     let request = (walk.salt << 64) + 0x10_0000 + id as u128;
     let key = RequestKey {
         id: RequestId::from(Uuid::from_u128(request)),
