@@ -20,6 +20,8 @@ use serde_json::Value;
 
 /// Set by a launcher: the process ends when this process id is no longer its parent.
 const EXIT_WITH_PARENT: &str = "HEXCAB_EXIT_WITH_PARENT";
+/// A fault that a chaos run gives to one process (see [`crate::crash`]).
+pub(crate) const CRASH_POINT: &str = "HEXCAB_CRASH_POINT";
 const PREFIX: &str = "HEXCAB_";
 
 /// Reads the configuration of `service` from the command line and the environment. None when the command line asked for
@@ -88,7 +90,8 @@ fn command(service: &'static str, about: &'static str) -> Command {
 /// The `HEXCAB_*` variables of this process.
 fn environment() -> Vec<(String, String)> {
     std::env::vars()
-        .filter(|(name, _)| name.starts_with(PREFIX) && name != EXIT_WITH_PARENT)
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .filter(|(name, _)| name != EXIT_WITH_PARENT && name != CRASH_POINT)
         .collect()
 }
 

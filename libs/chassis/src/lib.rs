@@ -5,6 +5,7 @@
 //! - [`Clock`] the only source of time
 //! - [`GrpcServer`], [`Readiness`], [`Tasks`], [`serve`]: the life of a process
 //! - [`client`] channels to peers; [`deadline`] how long a call may still take; [`status`] errors with a reason
+//! - [`crash`] places where a chaos run may end the process
 //! - [`token`] EdDSA tokens of users and quotes
 //!
 //! Nothing is process-wide: everything is passed in, so a test can run two replicas side by side.
@@ -12,6 +13,7 @@
 pub mod client;
 mod clock;
 pub mod config;
+pub mod crash;
 pub mod deadline;
 mod readiness;
 mod secret;

@@ -64,6 +64,27 @@ impl Pg {
     /// # Errors
     /// When the URL cannot be read or nobody answers.
     pub async fn connect(config: &PgConfig, application: &str) -> Result<Self, PgError> {
+        Self::open(config, application, &[]).await
+    }
+
+    /// The same, with no more rights than this role has: for a service that must not be able to do what its owner may,
+    /// such as changing a ledger. The role exists (a migration made it), and the URL's user is a member of it.
+    ///
+    /// # Errors
+    /// When the URL cannot be read, nobody answers, or the role is not to be had.
+    pub async fn connect_as(
+        config: &PgConfig,
+        application: &str,
+        role: &str,
+    ) -> Result<Self, PgError> {
+        Self::open(config, application, &[("role", role)]).await
+    }
+
+    async fn open(
+        config: &PgConfig,
+        application: &str,
+        more: &[(&str, &str)],
+    ) -> Result<Self, PgError> {
         let options = PgConnectOptions::from_str(config.url.expose())?
             .application_name(application)
             .options([
@@ -73,7 +94,8 @@ impl Pg {
                 ),
                 ("lock_timeout", format!("{}ms", config.lock_timeout_ms)),
                 ("idle_in_transaction_session_timeout", "5s".to_owned()),
-            ]);
+            ])
+            .options(more.iter().copied());
         let database = options.get_database().unwrap_or_default().to_owned();
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)

@@ -2,19 +2,25 @@
 //!
 //! - [`init`] once per process, inside the runtime (a batch exporter built outside it loses every span silently)
 //! - [`context`] the `traceparent` of a span, as text, in and out
+//! - [`metrics`] counters, gauges and histograms
 //! - [`log`] how a log line looks: for eyes on a terminal, JSON with trace ids elsewhere
 //!
 //! Does not: know any service, decide what is worth a span.
 
 pub mod context;
 mod log;
+pub mod metrics;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::{PeriodicReader, SdkMeterProvider},
+    trace::SdkTracerProvider,
+};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
@@ -30,7 +36,10 @@ const EXPORT_EVERY: Duration = Duration::from_millis(200);
 /// How long one export may take before its spans are dropped.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where spans and log lines go.
+/// How often metrics are exported.
+const METRICS_EVERY: Duration = Duration::from_secs(5);
+
+/// Where spans, metrics and log lines go.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
@@ -57,6 +66,7 @@ impl Default for TelemetryConfig {
 #[derive(Debug)]
 pub struct Telemetry {
     provider: SdkTracerProvider,
+    meters: Option<SdkMeterProvider>,
 }
 
 /// Installs the process's subscriber. Call it once, inside the tokio runtime.
@@ -72,7 +82,8 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<T
             env!("CARGO_PKG_VERSION"),
         ))
         .build();
-    let mut provider = SdkTracerProvider::builder().with_resource(resource);
+    let mut provider = SdkTracerProvider::builder().with_resource(resource.clone());
+    let mut meters = None;
     if let Some(endpoint) = &config.otlp_endpoint {
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_tonic()
@@ -81,6 +92,21 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<T
             .build()
             .with_context(|| format!("telemetry.otlp_endpoint {endpoint:?}"))?;
         provider = provider.with_span_processor(batch_processor(exporter));
+        let exporter = opentelemetry_otlp::MetricExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .with_timeout(EXPORT_TIMEOUT)
+            .build()
+            .with_context(|| format!("telemetry.otlp_endpoint {endpoint:?}"))?;
+        let reader = PeriodicReader::builder(exporter)
+            .with_interval(METRICS_EVERY)
+            .build();
+        let provider = SdkMeterProvider::builder()
+            .with_resource(resource)
+            .with_reader(reader)
+            .build();
+        metrics::install(provider.clone());
+        meters = Some(provider);
     }
     let provider = provider.build();
 
@@ -102,7 +128,7 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<T
         .with(log::layer(config.log_format).with_filter(filter))
         .try_init()
         .context("install telemetry")?;
-    Ok(Telemetry { provider })
+    Ok(Telemetry { provider, meters })
 }
 
 /// Exports in batches; what does not fit the queue is dropped and counted by the SDK.
@@ -122,11 +148,16 @@ fn batch_processor(
 impl Telemetry {
     /// Sends what is buffered and stops.
     pub async fn shutdown(self) {
-        let provider = self.provider;
+        let Self { provider, meters } = self;
         // The SDK blocks the calling thread until its last export is done.
-        let flushed =
-            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(EXPORT_TIMEOUT))
-                .await;
+        let flushed = tokio::task::spawn_blocking(move || {
+            if let Some(meters) = meters {
+                // A number is said again by the next process; a span is not.
+                let _ = meters.shutdown_with_timeout(EXPORT_TIMEOUT);
+            }
+            provider.shutdown_with_timeout(EXPORT_TIMEOUT)
+        })
+        .await;
         if let Ok(Err(error)) = flushed {
             tracing::warn!(%error, "last spans were lost");
         }
