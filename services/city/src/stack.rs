@@ -11,6 +11,8 @@ pub mod control;
 pub mod database;
 pub mod folder;
 pub mod health;
+pub mod links;
+pub mod node;
 pub mod open_files;
 pub mod ports;
 pub mod receiver;
@@ -36,6 +38,8 @@ use child::Child;
 use database::Database;
 use folder::{CityFile, Folder, ServiceEntry};
 use health::Probe;
+use links::Links;
+use node::Node;
 use ports::Ports;
 use receiver::Receiver;
 use services::{BROKERS_VARIABLE, PortPlan, Service, WantedPorts, Wiring, url};
@@ -71,6 +75,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// What a commit promises.
     pub durability: Durability,
+    /// Whether connections can be disturbed and clocks stepped: for chaos runs.
+    pub faults: bool,
 }
 
 /// A city that is up.
@@ -89,6 +95,7 @@ pub struct Running {
     started: Instant,
     database: Database,
     broker: Mutex<Option<Broker>>,
+    links: Links,
     receiver: Receiver,
     children: BTreeMap<Service, (Arc<Child>, Probe)>,
     /// Sign-in, control, receiver.
@@ -217,6 +224,7 @@ async fn assemble(
         }
         Ok(Prepared {
             broker,
+            links,
             receiver,
             children,
             file,
@@ -228,6 +236,7 @@ async fn assemble(
             started: Instant::now(),
             database,
             broker: Mutex::new(Some(broker)),
+            links,
             receiver,
             children,
             endpoints,
@@ -238,6 +247,7 @@ async fn assemble(
 
 struct Prepared {
     broker: Broker,
+    links: Links,
     receiver: Receiver,
     children: BTreeMap<Service, (Arc<Child>, Probe)>,
     file: CityFile,
@@ -260,14 +270,21 @@ async fn prepare(
     let user_keys = folder.keys("user")?;
     let issuer = Issuer::new(&std::fs::read_to_string(&user_keys.private)?)?;
     sign_in::serve(ports.sign_in, issuer, endpoints).await?;
+    let links = if options.faults {
+        Links::start(&ports).await?
+    } else {
+        Links::default()
+    };
     let wiring = Wiring {
         binaries,
         folder,
         ports,
+        links: &links,
         postgres: database.url().to_owned(),
         brokers: broker.bootstrap().to_owned(),
         otlp: url(ports.otlp),
         clock: options.clock.to_string(),
+        faults: options.faults,
         city: options.city.clone(),
         data: options.data.clone(),
         user_keys,
@@ -288,6 +305,7 @@ async fn prepare(
     Ok(Prepared {
         file: city_file(&wiring),
         broker,
+        links,
         receiver,
         children,
     })
@@ -300,7 +318,11 @@ fn city_file(wiring: &Wiring<'_>) -> CityFile {
         pid: None,
     };
     CityFile {
-        gateway: url(ports.http),
+        gateway: url(wiring.links.port(
+            Node::Clients,
+            Node::Service(Service::Gateway),
+            ports.http,
+        )),
         gateway_grpc: ports.url(Service::Gateway),
         sign_in: url(ports.sign_in),
         control: url(ports.control),

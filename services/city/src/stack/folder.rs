@@ -142,7 +142,7 @@ impl Folder {
         // Passable, not listable: Postgres may have to run as another user in it.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711))
             .context("set the folder's mode")?;
-        for part in ["keys", "logs"] {
+        for part in ["keys", "logs", "clocks"] {
             let part = path.join(part);
             std::fs::create_dir_all(&part)?;
             std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700))?;
@@ -163,6 +163,11 @@ impl Folder {
     /// The log of a service.
     pub fn log(&self, service: &str) -> PathBuf {
         self.path.join("logs").join(format!("{service}.log"))
+    }
+
+    /// How much a service's clocks are off, in a city that was started for faults.
+    pub fn clock(&self, service: &str) -> PathBuf {
+        self.path.join("clocks").join(service)
     }
 
     /// A secret's file, made with `content` if it is not there.

@@ -6,16 +6,20 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use serde::{Deserialize, Serialize};
 
 use super::{
     child::Spec,
     folder::{Folder, KeyFiles},
     health::Probe,
+    links::Links,
+    node::Node,
     ports::Ports,
 };
 
-/// A service of the city.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A service of the city. As text it is its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Service {
     /// The payment processor's stand-in.
     Sandbox,
@@ -68,6 +72,22 @@ impl Service {
             Self::Payment => "hexcab-payment",
             Self::Dispatch => "hexcab-dispatch",
             Self::Gateway => "hexcab-gateway",
+        }
+    }
+
+    /// The services that it calls.
+    pub const fn peers(self) -> &'static [Self] {
+        match self {
+            Self::Sandbox | Self::Location | Self::Trip | Self::Pricing => &[],
+            Self::Payment => &[Self::Sandbox],
+            Self::Dispatch => &[Self::Trip, Self::Location],
+            Self::Gateway => &[
+                Self::Trip,
+                Self::Pricing,
+                Self::Location,
+                Self::Dispatch,
+                Self::Payment,
+            ],
         }
     }
 
@@ -160,11 +180,16 @@ impl PortPlan {
 
     /// Where a service is called: gRPC, for the sandbox plain HTTP.
     pub fn url(&self, service: Service) -> String {
-        url(self.services[service as usize])
+        url(self.port(service))
+    }
+
+    /// Where a service listens for its peers.
+    pub const fn port(&self, service: Service) -> u16 {
+        self.services[service as usize]
     }
 
     fn listen(&self, service: Service) -> String {
-        listen(self.services[service as usize])
+        listen(self.port(service))
     }
 }
 
@@ -185,6 +210,8 @@ pub struct Wiring<'a> {
     pub folder: &'a Folder,
     /// Who listens where.
     pub ports: PortPlan,
+    /// What stands between them.
+    pub links: &'a Links,
     /// Postgres' URL without a database.
     pub postgres: String,
     /// Kafka.
@@ -193,6 +220,8 @@ pub struct Wiring<'a> {
     pub otlp: String,
     /// The clock.
     pub clock: String,
+    /// Whether it can be stepped, a process at a time.
+    pub faults: bool,
     /// The city's id.
     pub city: String,
     /// A data folder, if there is one.
@@ -256,8 +285,11 @@ impl Wiring<'_> {
         environment.set("TELEMETRY__OTLP_ENDPOINT", &self.otlp);
         environment.set("TELEMETRY__LOG_FORMAT", "json");
         environment.set("CLOCK", &self.clock);
+        if self.faults {
+            environment.set("CLOCK_SKEW", self.folder.clock(service.name()).display());
+        }
         if let Some(database) = service.database() {
-            environment.set("POSTGRES__URL", format!("{}{database}", self.postgres));
+            environment.set("POSTGRES__URL", self.postgres_of(service, database));
         }
         if service != Service::Sandbox {
             environment
@@ -285,36 +317,43 @@ impl Wiring<'_> {
                 self.data(environment);
             }
             Service::Payment => {
-                environment.set("PROCESSOR__URL", self.ports.url(Service::Sandbox));
+                environment.set("PROCESSOR__URL", self.peer(service, Service::Sandbox));
                 environment.set("PROCESSOR__API_KEY_FILE", self.processor_key.display());
             }
             Service::Dispatch => {
-                self.peers(environment, &[Service::Trip, Service::Location]);
+                self.peers(service, environment);
                 self.data(environment);
             }
             Service::Gateway => {
                 environment.set("HTTP__LISTEN", listen(self.ports.http));
                 environment.set("AUTH__PUBLIC_KEY_FILE", self.user_keys.public.display());
-                let peers = [
-                    Service::Trip,
-                    Service::Pricing,
-                    Service::Location,
-                    Service::Dispatch,
-                    Service::Payment,
-                ];
-                self.peers(environment, &peers);
+                self.peers(service, environment);
             }
         }
     }
 
-    fn peers(&self, environment: &mut Environment, peers: &[Service]) {
+    fn peers(&self, service: Service, environment: &mut Environment) {
         environment.set("PEERS_TOKEN_FILE", self.service_token.display());
-        for peer in peers {
+        for peer in service.peers() {
             environment.set(
                 &format!("PEERS__{}", peer.name().to_uppercase()),
-                self.ports.url(*peer),
+                self.peer(service, *peer),
             );
         }
+    }
+
+    /// Where a service finds another.
+    fn peer(&self, from: Service, to: Service) -> String {
+        let (own, direct) = (Node::Service(from), self.ports.port(to));
+        url(self.links.port(own, Node::Service(to), direct))
+    }
+
+    /// Where a service finds its database.
+    fn postgres_of(&self, service: Service, database: &str) -> String {
+        let direct = self.ports.postgres;
+        let port = self.links.port(Node::Service(service), Node::Postgres, direct);
+        let server = self.postgres.replace(&listen(direct), &listen(port));
+        format!("{server}{database}")
     }
 
     fn data(&self, environment: &mut Environment) {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hexcab_bus::{Incoming, inbox};
-use hexcab_chassis::Clock;
+use hexcab_chassis::{Clock, crash};
 use hexcab_pg::Pg;
 use hexcab_types::{Timestamp, TripId};
 use sqlx::PgConnection;
@@ -277,6 +277,7 @@ impl Trips {
             Err(other) => return Err(other),
             Ok(answer) => answer,
         };
+        crash::point("trip.committed");
         let trip = answer?;
         Span::current()
             .record("hexcab.trip.id", trip.id.to_string())

@@ -1,12 +1,12 @@
-//! What a fault can strike: a process of the city, or a connection between two of them.
+//! What a city consists of: processes, and the connections between two of them.
 //!
-//! Both are written as a person would: `trip`, `postgres`, `dispatch->trip`. Does not: know how they are struck.
+//! Both are written as a person would: `trip`, `postgres`, `dispatch->trip`. Does not: run or connect anything.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::stack::services::Service;
+use super::services::Service;
 
 /// A process of the city, or those outside of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
