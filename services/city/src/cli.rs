@@ -29,6 +29,8 @@ pub enum Command {
     Up(UpArguments),
     /// Start a city, carry a San Francisco evening of requests through it, and prove that it went right
     City(CityArguments),
+    /// Start a city, send it riders and faults by seed, and prove that it got over them: exit 1 when it did not
+    Chaos(Box<ChaosArguments>),
     /// One ride with one rider and one driver, each step as it happens
     Ride(RideArguments),
     /// Check the invariants over the live databases; exit 1 with the offending ids when one is broken
@@ -113,6 +115,36 @@ pub struct EveningArguments {
     /// How long to wait for what services still have to tell each other, before it counts as a violation
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
     pub settle: Duration,
+}
+
+/// What faults, in what city.
+#[derive(Debug, Clone, Args)]
+pub struct ChaosArguments {
+    /// The city.
+    #[command(flatten)]
+    pub up: UpArguments,
+    /// Decides which fault strikes what when, and who wants what: the same seed and length give the same schedule
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How long faults come, in the machine's time (not the city's, as `hexcab city --for` is): 90s, 10m. The start before
+    /// and the open rides after it take some minutes more
+    #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = seconds)]
+    pub window: Duration,
+    /// Drivers at the beginning [default: as many as usual at that hour, or the recorded shifts with --data]
+    #[arg(long, value_name = "N")]
+    pub drivers: Option<usize>,
+    /// Demand, as a multiple of what is usual or recorded
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub demand_scale: f64,
+    /// Write the report as JSON (docs/reliability.md)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Carry out this schedule: one that --plan wrote, perhaps edited. It brings its seed and its length
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "window"])]
+    pub schedule: Option<PathBuf>,
+    /// Write the schedule as JSON before it is carried out, to have it again or edit it
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
 }
 
 /// Which databases are checked.

@@ -102,6 +102,23 @@ impl Fault {
         }
     }
 
+    /// The crash point that it is about.
+    pub fn point(&self) -> Option<&str> {
+        match self {
+            Self::CrashPoint { point, .. } => Some(point),
+            Self::Kill { .. }
+            | Self::Pause { .. }
+            | Self::Cut { .. }
+            | Self::Slow { .. }
+            | Self::HalfOpen { .. }
+            | Self::LostCommit { .. }
+            | Self::ClockStep { .. }
+            | Self::Processor { .. }
+            | Self::Echo { .. }
+            | Self::Republish { .. } => None,
+        }
+    }
+
     /// What it strikes, and how hard.
     pub fn target(&self) -> String {
         match self {

@@ -106,6 +106,15 @@ impl Schedule {
         }
     }
 
+    /// Writes it, to be read again.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, file: &Path) -> anyhow::Result<()> {
+        std::fs::write(file, serde_json::to_string_pretty(self)?)
+            .with_context(|| format!("--plan {}", file.display()))
+    }
+
     /// Reads one, perhaps edited by hand.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 //! Reading order: [`evening`] what happens, [`settle`] what is waited for, [`tables`] what is printed, [`build`].
 
 mod build;
-mod evening;
-mod settle;
+pub mod evening;
+pub mod settle;
 mod tables;
 
 use std::process::ExitCode;

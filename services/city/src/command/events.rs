@@ -4,8 +4,8 @@
 //!
 //! Does not: join a consumer group: looking takes nothing from anybody.
 
-mod kafka;
-mod letters;
+pub mod kafka;
+pub mod letters;
 mod tail;
 
 use std::process::ExitCode;

@@ -130,7 +130,7 @@ fn a_service_is_sent_to_one_crash_point_at_a_time() {
 fn a_schedule_that_is_written_is_read_again() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let schedule = Schedule::new(11, RUN, &targets());
-    std::fs::write(file.path(), serde_json::to_string_pretty(&schedule).unwrap()).unwrap();
+    schedule.write(file.path()).unwrap();
     assert_eq!(Schedule::read(file.path()).unwrap(), schedule);
 }
 
