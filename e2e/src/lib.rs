@@ -11,6 +11,7 @@
 mod api;
 mod city;
 mod driver;
+pub mod guards;
 mod rider;
 pub mod spans;
 

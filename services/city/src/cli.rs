@@ -35,8 +35,8 @@ pub enum Command {
     Ride(RideArguments),
     /// Check the invariants over the live databases; exit 1 with the offending ids when one is broken
     Verify(VerifyArguments),
-    /// What a running city is doing: services, memory, clock, traces
-    Status(RunningCity),
+    /// What a running city is doing: services, memory, clock, metrics
+    Status(StatusArguments),
     /// A token for curl and grpcurl
     Token(TokenArguments),
     /// Look at events and dead letters; send the outbox again to a broker that lost its data
@@ -53,6 +53,17 @@ pub struct RunningCity {
     /// Its folder, with city.json [default: the city that was started last by this user]
     #[arg(long, value_name = "DIR", global = true)]
     pub dir: Option<PathBuf>,
+}
+
+/// What is told of it.
+#[derive(Debug, Clone, Args)]
+pub struct StatusArguments {
+    /// The city.
+    #[command(flatten)]
+    pub city: RunningCity,
+    /// The services' metrics too, each series as it was said last
+    #[arg(long)]
+    pub metrics: bool,
 }
 
 /// An evening.

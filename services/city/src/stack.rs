@@ -12,6 +12,7 @@ pub mod database;
 pub mod folder;
 pub mod health;
 pub mod links;
+pub mod meters;
 pub mod node;
 pub mod open_files;
 pub mod ports;

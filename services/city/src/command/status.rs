@@ -6,16 +6,16 @@ use anyhow::Context as _;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
 use crate::{
-    cli::RunningCity,
-    stack::{control::StatusView, folder::CityFile},
+    cli::StatusArguments,
+    stack::{control::StatusView, folder::CityFile, meters::Series},
 };
 
 /// Prints it; exit 1 when a service is not healthy.
 ///
 /// # Errors
 /// When no city runs, or its launcher does not answer.
-pub async fn run(arguments: RunningCity) -> anyhow::Result<ExitCode> {
-    let (dir, city) = CityFile::find(arguments.dir.as_deref())?;
+pub async fn run(arguments: StatusArguments) -> anyhow::Result<ExitCode> {
+    let (dir, city) = CityFile::find(arguments.city.dir.as_deref())?;
     let asked = reqwest::get(format!("{}/status", city.control))
         .await
         .context("ask the launcher")?;
@@ -40,6 +40,13 @@ pub async fn run(arguments: RunningCity) -> anyhow::Result<ExitCode> {
         city.control
     );
     println!("{}", table(&status));
+    if arguments.metrics {
+        let asked = reqwest::get(format!("{}/metrics", city.control))
+            .await
+            .context("ask the launcher for metrics")?;
+        let series: Vec<Series> = asked.json().await.context("read the metrics")?;
+        println!("{}", metrics(&series));
+    }
     let healthy = status
         .services
         .iter()
@@ -66,6 +73,27 @@ fn table(status: &StatusView) -> Table {
                 .complaint
                 .clone()
                 .unwrap_or_else(|| "serving".to_owned()),
+        ]);
+    }
+    table
+}
+
+fn metrics(series: &[Series]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["metric", "service", "of", "value"]);
+    for one in series {
+        let of: Vec<_> = one
+            .attributes
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        table.add_row([
+            one.name.clone(),
+            one.service.clone(),
+            of.join(" "),
+            format!("{}", (one.value * 1_000.0).round() / 1_000.0),
         ]);
     }
     table

@@ -1,6 +1,6 @@
 //! The launcher's own endpoint on loopback: what runs, what traces were seen, and faults on order for tests.
 //!
-//! - `GET /status`, `GET /traces`, `GET /traces/{trace}`
+//! - `GET /status`, `GET /metrics`, `GET /traces`, `GET /traces/{trace}`
 //! - `POST /services/{name}/kill` (as a crash), `POST /services/{name}/restart` (gently; answers when healthy)
 //! - `POST /broker/restart`: an empty broker, everything pointed to it; answers when all are healthy
 //!
@@ -88,6 +88,7 @@ pub async fn serve(url: &str, running: Arc<Running>, tasks: &Tasks) -> anyhow::R
 fn router(running: Arc<Running>) -> Router {
     Router::new()
         .route("/status", get(status))
+        .route("/metrics", get(metrics))
         .route("/traces", get(traces))
         .route("/traces/{trace}", get(trace))
         .route("/broker/restart", post(renew_broker))
@@ -131,6 +132,10 @@ async fn status(State(running): State<Arc<Running>>) -> Json<StatusView> {
         spans_dropped: running.receiver.dropped(),
         services: join_all(services).await,
     })
+}
+
+async fn metrics(State(running): State<Arc<Running>>) -> impl IntoResponse {
+    Json(running.receiver.meters().all())
 }
 
 async fn traces(State(running): State<Arc<Running>>) -> impl IntoResponse {

@@ -1,4 +1,4 @@
-//! Takes the services' spans (OTLP over gRPC), tallies them, and passes them on to a collector if there is one.
+//! Takes the services' spans and metrics (OTLP over gRPC), tallies them, and passes them on to a collector if there is one.
 //!
 //! Invariants: services are answered at once; what a slow or missing collector does not take in time is dropped and
 //! counted, never waited for. Does not: keep spans.
@@ -15,10 +15,16 @@ use std::{
 use anyhow::Context as _;
 use hexcab_chassis::Tasks;
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_client::TraceServiceClient,
-        trace_service_server::{TraceService, TraceServiceServer},
+    collector::{
+        metrics::v1::{
+            ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient,
+            metrics_service_server::MetricsServiceServer,
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_client::TraceServiceClient,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     common::v1::{KeyValue, any_value::Value},
     trace::v1::{ResourceSpans, Span},
@@ -28,6 +34,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Endpoint};
 
+use super::meters::Meters;
 use crate::tally::{Seen, Tally};
 
 /// The largest batch of spans.
@@ -41,6 +48,7 @@ const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Receiver {
     tally: Arc<Mutex<Tally>>,
+    meters: Meters,
     forward: Option<mpsc::Sender<ExportTraceServiceRequest>>,
     dropped: Arc<AtomicU64>,
 }
@@ -56,23 +64,30 @@ impl Receiver {
             .await
             .with_context(|| format!("bind {address}"))?;
         let forward = collector.map(|url| forward_to(url, tasks)).transpose()?;
+        let forward_metrics = collector
+            .map(|url| forward_metrics_to(url, tasks))
+            .transpose()?;
         let receiver = Self {
             tally: Arc::default(),
+            meters: Meters::new(forward_metrics),
             forward,
             dropped: Arc::default(),
         };
         let service =
             TraceServiceServer::new(receiver.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let metrics = MetricsServiceServer::new(receiver.meters.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let stop = tasks.shutdown();
         tasks.spawn("receiver", async move {
             tonic::transport::Server::builder()
                 .add_service(service)
+                .add_service(metrics)
                 .serve_with_incoming_shutdown(
                     TcpListenerStream::new(listener),
                     stop.cancelled_owned(),
                 )
                 .await
-                .context("receive spans")
+                .context("receive spans and metrics")
         });
         Ok(receiver)
     }
@@ -80,6 +95,11 @@ impl Receiver {
     /// What was seen so far.
     pub fn tally(&self) -> Arc<Mutex<Tally>> {
         self.tally.clone()
+    }
+
+    /// What services say about themselves in numbers.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Batches that the collector did not take.
@@ -134,6 +154,29 @@ fn forward_to(url: &str, tasks: &Tasks) -> anyhow::Result<mpsc::Sender<ExportTra
                     status.message()
                 ));
             }
+        }
+    });
+    Ok(sender)
+}
+
+fn forward_metrics_to(
+    url: &str,
+    tasks: &Tasks,
+) -> anyhow::Result<mpsc::Sender<ExportMetricsServiceRequest>> {
+    let endpoint =
+        Endpoint::from_shared(url.to_owned()).with_context(|| format!("--otlp {url}"))?;
+    let mut client = MetricsServiceClient::new(endpoint.timeout(FORWARD_TIMEOUT).connect_lazy());
+    let (sender, mut queue) = mpsc::channel(FORWARD_QUEUE);
+    let stop = tasks.shutdown();
+    tasks.spawn("forward.metrics", async move {
+        loop {
+            let batch = tokio::select! {
+                batch = queue.recv() => batch,
+                () = stop.cancelled() => None,
+            };
+            let Some(batch) = batch else { return Ok(()) };
+            // That the collector is away was said for the spans; the next batch has newer numbers.
+            let _away = client.export(batch).await;
         }
     });
     Ok(sender)
