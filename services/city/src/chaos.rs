@@ -4,7 +4,8 @@
 //! - [`fault`] what can go wrong; [`schedule`] what goes wrong when, from a seed
 //!
 //! - [`strike`] does one; [`evidence`] what a process says of it; [`run`] does all of them at their times
-//! - [`backlog`] what the city still has to do from before they were lifted; [`report`] the verdict
+//! - [`backlog`] what the city still has to do from before they were lifted; [`report`] the verdict;
+//!   [`summary`] that of many runs
 //!
 //! Invariant: whatever ends a run, every fault is lifted first. Does not: judge a city's rows ([`crate::verify`] does).
 
@@ -16,3 +17,4 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod strike;
+pub mod summary;

@@ -128,9 +128,35 @@ pub struct EveningArguments {
     pub settle: Duration,
 }
 
+/// Faults.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ChaosArguments {
+    /// Something else than a run.
+    #[command(subcommand)]
+    pub command: Option<ChaosCommand>,
+    /// The run.
+    #[command(flatten)]
+    pub run: ChaosRunArguments,
+}
+
+/// What else can be done with chaos runs.
+#[derive(Debug, Subcommand)]
+pub enum ChaosCommand {
+    /// Print what many runs came to as Markdown, from the reports that they wrote
+    Summary {
+        /// Reports of `hexcab chaos --report`
+        #[arg(required = true, value_name = "REPORT")]
+        reports: Vec<PathBuf>,
+        /// Put it into this page, between its marks
+        #[arg(long, value_name = "FILE")]
+        into: Option<PathBuf>,
+    },
+}
+
 /// What faults, in what city.
 #[derive(Debug, Clone, Args)]
-pub struct ChaosArguments {
+pub struct ChaosRunArguments {
     /// The city.
     #[command(flatten)]
     pub up: UpArguments,

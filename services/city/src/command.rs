@@ -29,7 +29,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Up(arguments) => up::run(arguments, Stop::listen()?).await,
         Command::City(arguments) => city::run(arguments).await,
-        Command::Chaos(arguments) => chaos::run(*arguments, Stop::listen()?).await,
+        Command::Chaos(arguments) => chaos::run(*arguments).await,
         Command::Ride(arguments) => ride::run(arguments, Stop::listen()?).await,
         Command::Events(arguments) => events::run(arguments, Stop::listen()?).await,
         Command::Postgres(arguments) => postgres::run(arguments, Stop::listen()?).await,

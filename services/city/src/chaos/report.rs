@@ -5,9 +5,9 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{backlog::Convergence, run::Struck, schedule::Schedule};
@@ -17,7 +17,7 @@ use crate::{funnel::Funnel, report::Verified, rides::Traces};
 pub const SCHEMA: u32 = 1;
 
 /// The report.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -40,7 +40,7 @@ pub struct Report {
     /// What became of the rides.
     pub rides: Rides,
     /// Faults that took place, by kind.
-    pub faults: BTreeMap<&'static str, usize>,
+    pub faults: BTreeMap<String, usize>,
     /// Faults that were planned and did not take place.
     pub missed: usize,
     /// Crash points that a process died of.
@@ -68,7 +68,7 @@ pub struct Report {
 }
 
 /// Rides, counted from the database.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rides {
     /// Requested.
     pub requested: i64,
@@ -133,7 +133,7 @@ impl Report {
     pub fn new(parts: Parts<'_>) -> Self {
         let mut faults = BTreeMap::new();
         for struck in parts.struck.iter().filter(|struck| struck.struck) {
-            *faults.entry(struck.fault).or_default() += 1;
+            *faults.entry(struck.fault.clone()).or_default() += 1;
         }
         let points = |reached: bool| {
             let of = parts.struck.iter().filter(|one| one.struck == reached);
@@ -214,6 +214,19 @@ impl Report {
             .with_context(|| format!("--report {}", file.display()))
     }
 
+    /// Reads one that was written.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of another schema.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
+        let read = || -> anyhow::Result<Self> {
+            let report: Self = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+            ensure!(report.schema == SCHEMA, "schema {}", report.schema);
+            Ok(report)
+        };
+        read().with_context(|| format!("read the report {}", file.display()))
+    }
+
     /// The schedule as it was carried out.
     pub fn schedule_table(&self) -> Table {
         let mut table = Table::new();
@@ -224,7 +237,7 @@ impl Report {
             let mark = if struck.struck { "" } else { "missed: " };
             table.add_row([
                 format!("{:.1} s", struck.at_s),
-                struck.fault.to_owned(),
+                struck.fault.clone(),
                 struck.target.clone(),
                 format!("{:.1} s", struck.lasted_s),
                 format!("{mark}{}", struck.observed),
@@ -237,7 +250,7 @@ impl Report {
     pub fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED).set_header(["chaos", ""]);
-        let counts = |counts: &BTreeMap<&str, usize>| {
+        let counts = |counts: &BTreeMap<String, usize>| {
             let each: Vec<String> = counts.iter().map(|(what, n)| format!("{n} {what}")).collect();
             each.join(", ")
         };
@@ -323,7 +336,7 @@ mod tests {
         let schedule = Schedule::new(1, Duration::from_secs(60), &Targets::default());
         let struck = Struck {
             at_s: 5.0,
-            fault: "crash point",
+            fault: "crash point".into(),
             target: "trip at trip.committed, arrival 1".into(),
             lasted_s: 10.0,
             struck: true,

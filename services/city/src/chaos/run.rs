@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
@@ -16,12 +16,12 @@ use super::{
 use crate::{say, stack::Stack};
 
 /// A fault that was carried out, or not.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Struck {
     /// When it began, seconds since the load began.
     pub at_s: f64,
     /// Its kind.
-    pub fault: &'static str,
+    pub fault: String,
     /// What it struck.
     pub target: String,
     /// How long it lasted, without the recovery; seconds.
@@ -31,7 +31,6 @@ pub struct Struck {
     /// What was seen.
     pub observed: String,
     /// The crash point that it was about.
-    #[serde(skip)]
     pub point: Option<String>,
 }
 
@@ -59,7 +58,7 @@ async fn one(planned: &Planned, seed: u64, stack: &Stack, began: Instant) -> Str
         Box::pin(strike(stack, &planned.fault, planned.lasts, seed)).await;
     Struck {
         at_s: tenths(at),
-        fault: planned.fault.kind(),
+        fault: planned.fault.kind().to_owned(),
         target: planned.fault.target(),
         lasted_s: tenths(planned.lasts),
         struck,

@@ -1,4 +1,5 @@
-//! `hexcab chaos`: a city under load and under faults by seed, and whether it got over them.
+//! `hexcab chaos`: a city under load and under faults by seed, and whether it got over them. `hexcab chaos summary`: what
+//! many runs came to.
 //!
 //! The load begins, the schedule is carried out, every fault is lifted, what is from before must be done within the bound;
 //! the rides that are open are carried to their end, and every promise is checked. Invariants: whatever happens the faults
@@ -6,7 +7,7 @@
 //! ([`crate::chaos`] does), simulate.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -26,9 +27,9 @@ use crate::{
         report::{Parts, Report, commit},
         run::{self, Struck},
         schedule::{Schedule, Targets},
-        strike,
+        strike, summary,
     },
-    cli::ChaosArguments,
+    cli::{ChaosArguments, ChaosCommand, ChaosRunArguments},
     funnel,
     load::Load,
     report::Verified,
@@ -45,11 +46,35 @@ const TRACES_PATIENCE: Duration = Duration::from_secs(2);
 /// Runs shorter than this have no time for a fault and its recovery.
 const SHORTEST: Duration = Duration::from_secs(20);
 
-/// Runs it.
+/// Makes a run, or the other thing asked for.
+///
+/// # Errors
+/// What went wrong; a run that does not pass is none.
+pub async fn run(arguments: ChaosArguments) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        None => one(arguments.run, Stop::listen()?).await,
+        Some(ChaosCommand::Summary { reports, into }) => summarize(&reports, into.as_deref()),
+    }
+}
+
+fn summarize(reports: &[PathBuf], into: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let read: Result<Vec<Report>, _> = reports.iter().map(|file| Report::read(file)).collect();
+    let text = summary::of(&read?);
+    match into {
+        None => println!("{text}"),
+        Some(page) => {
+            summary::put(page, summary::FIGURES, &text)?;
+            summary::put(page, summary::POINTS, &summary::points())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One run.
 ///
 /// # Errors
 /// When the build has no crash points, the city does not start, or it cannot be asked at the end.
-pub async fn run(arguments: ChaosArguments, stop: Stop) -> anyhow::Result<ExitCode> {
+async fn one(arguments: ChaosRunArguments, stop: Stop) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     ensure!(
         crash::compiled_in(),
@@ -138,7 +163,7 @@ fn announce(schedule: &Schedule) {
 
 /// A run on a city that is up.
 struct Run<'a> {
-    arguments: &'a ChaosArguments,
+    arguments: &'a ChaosRunArguments,
     schedule: &'a Schedule,
     stack: &'a Stack,
     speed: f64,
