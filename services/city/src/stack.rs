@@ -319,11 +319,9 @@ fn city_file(wiring: &Wiring<'_>) -> CityFile {
         pid: None,
     };
     CityFile {
-        gateway: url(wiring.links.port(
-            Node::Clients,
-            Node::Service(Service::Gateway),
-            ports.http,
-        )),
+        gateway: url(wiring
+            .links
+            .port(Node::Clients, Node::Service(Service::Gateway), ports.http)),
         gateway_grpc: ports.url(Service::Gateway),
         sign_in: url(ports.sign_in),
         control: url(ports.control),

@@ -103,8 +103,14 @@ async fn in_rows(
         left.insert(format!("events in the outbox of {name}"), count);
     }
     let payment = &mut databases.payment;
-    left.insert("work of payment".to_owned(), count(payment, WORK, lifted).await?);
-    left.insert("unknown intents".to_owned(), count(payment, UNKNOWN, lifted).await?);
+    left.insert(
+        "work of payment".to_owned(),
+        count(payment, WORK, lifted).await?,
+    );
+    left.insert(
+        "unknown intents".to_owned(),
+        count(payment, UNKNOWN, lifted).await?,
+    );
     for (name, count) in across::undelivered(databases, lifted).await? {
         left.insert(format!("undelivered {name}"), count);
     }

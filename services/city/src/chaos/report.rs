@@ -194,7 +194,9 @@ impl Report {
         }
         if !self.dead_letters.is_empty() {
             let count = self.dead_letters.len();
-            complaints.push(format!("{count} dead letters: nothing was wrong with any event"));
+            complaints.push(format!(
+                "{count} dead letters: nothing was wrong with any event"
+            ));
         }
         if self.rides.completed == 0 {
             complaints.push("no ride was carried: it proves nothing".to_owned());
@@ -230,9 +232,13 @@ impl Report {
     /// The schedule as it was carried out.
     pub fn schedule_table(&self) -> Table {
         let mut table = Table::new();
-        table
-            .load_style(UTF8_FULL_CONDENSED)
-            .set_header(["at", "fault", "target", "for", "what was seen"]);
+        table.load_style(UTF8_FULL_CONDENSED).set_header([
+            "at",
+            "fault",
+            "target",
+            "for",
+            "what was seen",
+        ]);
         for struck in &self.schedule {
             let mark = if struck.struck { "" } else { "missed: " };
             table.add_row([
@@ -249,9 +255,14 @@ impl Report {
     /// The verdict.
     pub fn table(&self) -> Table {
         let mut table = Table::new();
-        table.load_style(UTF8_FULL_CONDENSED).set_header(["chaos", ""]);
+        table
+            .load_style(UTF8_FULL_CONDENSED)
+            .set_header(["chaos", ""]);
         let counts = |counts: &BTreeMap<String, usize>| {
-            let each: Vec<String> = counts.iter().map(|(what, n)| format!("{n} {what}")).collect();
+            let each: Vec<String> = counts
+                .iter()
+                .map(|(what, n)| format!("{n} {what}"))
+                .collect();
             each.join(", ")
         };
         let survived: usize = self.faults.values().sum();
@@ -260,12 +271,16 @@ impl Report {
             .iter()
             .map(|(who, n)| format!("{n} {who}"))
             .collect();
-        let converged = self
-            .convergence_s
-            .map_or_else(|| "not within 60 s".to_owned(), |s| format!("after {s:.1} s"));
+        let converged = self.convergence_s.map_or_else(
+            || "not within 60 s".to_owned(),
+            |s| format!("after {s:.1} s"),
+        );
         let rides = &self.rides;
         let rows = [
-            ("seed", format!("{}, {:.0} s at {}×", self.seed, self.for_s, self.speed)),
+            (
+                "seed",
+                format!("{}, {:.0} s at {}×", self.seed, self.for_s, self.speed),
+            ),
             ("commit", self.commit.clone()),
             ("stack", self.stack.clone()),
             (
@@ -291,11 +306,17 @@ impl Report {
             ("dead letters", self.dead_letters.len().to_string()),
             (
                 "traces",
-                format!("{} of {} rides connected", self.traces.connected, self.traces.rides),
+                format!(
+                    "{} of {} rides connected",
+                    self.traces.connected, self.traces.rides
+                ),
             ),
             (
                 "verify",
-                format!("{} checks, {} violations", self.verify.checks, self.verify.violations),
+                format!(
+                    "{} checks, {} violations",
+                    self.verify.checks, self.verify.violations
+                ),
             ),
         ];
         for (what, value) in rows {
@@ -322,7 +343,11 @@ pub fn commit() -> String {
         output.status.success().then(|| text.trim().to_owned())
     };
     let changed = git(&["status", "--porcelain", "--untracked-files=no"]);
-    let mark = if changed.is_some_and(|changed| !changed.is_empty()) { "+" } else { "" };
+    let mark = if changed.is_some_and(|changed| !changed.is_empty()) {
+        "+"
+    } else {
+        ""
+    };
     git(&["rev-parse", "--short=12", "HEAD"])
         .map_or_else(|| "unknown".to_owned(), |commit| format!("{commit}{mark}"))
 }
@@ -379,8 +404,12 @@ mod tests {
         let spoilt: [(&str, fn(&mut Report)); 6] = [
             ("violations", |report| report.verify.violations = 1),
             ("converge", |report| report.convergence_s = None),
-            ("nobody reached", |report| report.points_missed.push("x".into())),
-            ("dead letters", |report| report.dead_letters.push("x".into())),
+            ("nobody reached", |report| {
+                report.points_missed.push("x".into())
+            }),
+            ("dead letters", |report| {
+                report.dead_letters.push("x".into())
+            }),
             ("proves nothing", |report| report.rides.completed = 0),
             ("did not end", |report| report.rides.open = 1),
         ];

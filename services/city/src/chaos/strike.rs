@@ -80,9 +80,7 @@ pub async fn strike(stack: &Stack, fault: &Fault, lasts: Duration, seed: u64) ->
             observed
         }
         Fault::LostCommit { link } => lose_commit(stack, *link, lasts).await,
-        Fault::ClockStep { service, seconds } => {
-            step_clock(stack, *service, *seconds, lasts).await
-        }
+        Fault::ClockStep { service, seconds } => step_clock(stack, *service, *seconds, lasts).await,
         Fault::Processor { kind, rate } => misprocess(stack, kind, *rate, lasts).await,
         Fault::Echo { newest } => tell(echo(stack, *newest, seed).await),
         Fault::Republish { since_s } => tell(send_again(stack, *since_s).await),
@@ -206,7 +204,10 @@ async fn lose_commit(stack: &Stack, link: Link, lasts: Duration) -> Observed {
 }
 
 async fn step_clock(stack: &Stack, service: Service, seconds: i64, lasts: Duration) -> Observed {
-    let (file, seen) = (stack.clock_file(service), Evidence::from_now(&stack.log(service)));
+    let (file, seen) = (
+        stack.clock_file(service),
+        Evidence::from_now(&stack.log(service)),
+    );
     if let Err(error) = std::fs::write(&file, seconds.to_string()) {
         return Observed::missed(format!("could not write {}: {error}", file.display()));
     }

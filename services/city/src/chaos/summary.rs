@@ -42,7 +42,11 @@ pub fn of(reports: &[Report]) -> String {
             report.rides.completed,
             report.rides.requested,
             report.verify.violations,
-            if report.passed { "passed" } else { "**failed**" },
+            if report.passed {
+                "passed"
+            } else {
+                "**failed**"
+            },
         );
     }
     let _infallible = write!(text, "\n{}", together(reports));
@@ -57,11 +61,22 @@ fn together(reports: &[Report]) -> String {
         *kinds.entry(kind).or_default() += count;
     }
     let faults: usize = kinds.values().sum();
-    let each: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
-    let mut slowest: Vec<f64> = reports.iter().filter_map(|report| report.convergence_s).collect();
+    let each: Vec<String> = kinds
+        .iter()
+        .map(|(kind, n)| format!("{n} {kind}"))
+        .collect();
+    let mut slowest: Vec<f64> = reports
+        .iter()
+        .filter_map(|report| report.convergence_s)
+        .collect();
     slowest.sort_by(f64::total_cmp);
-    let slowest = slowest.last().map_or_else(|| "–".to_owned(), |s| format!("{s:.1} s"));
-    let commits: BTreeSet<&str> = reports.iter().map(|report| report.commit.as_str()).collect();
+    let slowest = slowest
+        .last()
+        .map_or_else(|| "–".to_owned(), |s| format!("{s:.1} s"));
+    let commits: BTreeSet<&str> = reports
+        .iter()
+        .map(|report| report.commit.as_str())
+        .collect();
     let commits: Vec<&str> = commits.into_iter().collect();
     let never = never_reached(reports);
     let points = if never.is_empty() {
@@ -113,14 +128,18 @@ pub fn points() -> String {
 /// # Errors
 /// When the page cannot be read or written, or has no such marks.
 pub fn put(page: &Path, mark: &str, text: &str) -> anyhow::Result<()> {
-    let before = std::fs::read_to_string(page).with_context(|| format!("read {}", page.display()))?;
+    let before =
+        std::fs::read_to_string(page).with_context(|| format!("read {}", page.display()))?;
     let after = between(&before, mark, text)
         .with_context(|| format!("{} has no marks <!-- {mark}: … -->", page.display()))?;
     std::fs::write(page, after).with_context(|| format!("write {}", page.display()))
 }
 
 fn between(page: &str, mark: &str, text: &str) -> Option<String> {
-    let (begin, end) = (format!("<!-- {mark}: begin -->"), format!("<!-- {mark}: end -->"));
+    let (begin, end) = (
+        format!("<!-- {mark}: begin -->"),
+        format!("<!-- {mark}: end -->"),
+    );
     let (head, rest) = page.split_once(&begin)?;
     let (_, tail) = rest.split_once(&end)?;
     Some(format!("{head}{begin}\n{}\n{end}{tail}", text.trim_end()))
@@ -130,12 +149,18 @@ fn between(page: &str, mark: &str, text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reliability.md"));
+    const PAGE: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/reliability.md"
+    ));
 
     #[test]
     fn the_page_has_the_table_of_crash_points_as_it_is() {
         let made = between(PAGE, POINTS, &points()).unwrap();
-        assert_eq!(made, PAGE, "run: hexcab chaos summary REPORT… --into docs/reliability.md");
+        assert_eq!(
+            made, PAGE,
+            "run: hexcab chaos summary REPORT… --into docs/reliability.md"
+        );
     }
 
     #[test]

@@ -86,7 +86,11 @@ async fn one(arguments: ChaosRunArguments, stop: Stop) -> anyhow::Result<ExitCod
         "--no-fsync: a Postgres that is killed would lose what it answered for, and that is no fault of the city"
     );
     services::binary(&services::binaries()?, services::SIMULATOR)?;
-    let edited = arguments.schedule.as_deref().map(Schedule::read).transpose()?;
+    let edited = arguments
+        .schedule
+        .as_deref()
+        .map(Schedule::read)
+        .transpose()?;
     let length = edited.as_ref().map_or(arguments.window, |read| read.length);
     ensure!(
         length >= SHORTEST,
@@ -213,7 +217,9 @@ impl Run<'_> {
         let struck = run::execute(self.schedule, self.stack, began).await;
         tokio::time::sleep_until(began + self.schedule.length).await;
         strike::lift_all(self.stack).await?;
-        say::title("hexcab chaos: every fault is lifted; what is from before must be done within 60 s");
+        say::title(
+            "hexcab chaos: every fault is lifted; what is from before must be done within 60 s",
+        );
         let clock: ClockConfig = self.stack.file().clock.parse()?;
         let convergence = backlog::converge(self.stack, &clock.clock()).await?;
         match convergence.took {

@@ -92,7 +92,13 @@ mod tests {
             .map(|link| links.port(link.from, link.to, 1))
             .collect();
         assert_eq!(ports.len(), links.all().len());
-        for link in ["dispatch->trip", "gateway->trip", "trip->postgres", "payment->sandbox", "clients->gateway"] {
+        for link in [
+            "dispatch->trip",
+            "gateway->trip",
+            "trip->postgres",
+            "payment->sandbox",
+            "clients->gateway",
+        ] {
             assert!(links.all().contains(&named(link)), "{link}");
         }
         let link = named("dispatch->trip");

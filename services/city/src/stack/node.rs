@@ -36,7 +36,9 @@ impl Node {
 
 /// Text that names nothing of a city.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is nothing in a city: want a service, postgres, broker or clients; connections as dispatch->trip")]
+#[error(
+    "{0:?} is nothing in a city: want a service, postgres, broker or clients; connections as dispatch->trip"
+)]
 pub struct UnknownTarget(String);
 
 impl FromStr for Node {
@@ -129,7 +131,10 @@ mod tests {
             assert_eq!(text.parse::<Link>().unwrap().to_string(), text);
         }
         for text in ["", "tripp", "dispatch-trip", "dispatch->", "a->b"] {
-            assert!(text.parse::<Node>().is_err() && text.parse::<Link>().is_err(), "{text}");
+            assert!(
+                text.parse::<Node>().is_err() && text.parse::<Link>().is_err(),
+                "{text}"
+            );
         }
     }
 }

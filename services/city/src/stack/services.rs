@@ -351,7 +351,9 @@ impl Wiring<'_> {
     /// Where a service finds its database.
     fn postgres_of(&self, service: Service, database: &str) -> String {
         let direct = self.ports.postgres;
-        let port = self.links.port(Node::Service(service), Node::Postgres, direct);
+        let port = self
+            .links
+            .port(Node::Service(service), Node::Postgres, direct);
         let server = self.postgres.replace(&listen(direct), &listen(port));
         format!("{server}{database}")
     }

@@ -438,7 +438,9 @@ pub async fn undelivered(
             .into_iter()
             .collect();
         let sent = ids(what.from.of(databases), what.sent, what.name).await?;
-        let missing = sent.iter().filter(|id| old.contains(id) && !taken.contains(id));
+        let missing = sent
+            .iter()
+            .filter(|id| old.contains(id) && !taken.contains(id));
         counts.push((what.name, missing.count()));
     }
     Ok(counts)
@@ -449,7 +451,10 @@ async fn ids(
     sql: &'static str,
     name: &'static str,
 ) -> anyhow::Result<HashSet<Uuid>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(sql).fetch_all(database).await.context(name)?;
+    let ids: Vec<Uuid> = sqlx::query_scalar(sql)
+        .fetch_all(database)
+        .await
+        .context(name)?;
     Ok(ids.into_iter().collect())
 }
 

@@ -15,7 +15,10 @@ fn targets() -> Targets {
     Targets {
         nodes: services.into_iter().chain([Node::Postgres]).collect(),
         links: vec![
-            Link::new(Node::Service(Service::Dispatch), Node::Service(Service::Trip)),
+            Link::new(
+                Node::Service(Service::Dispatch),
+                Node::Service(Service::Trip),
+            ),
             Link::new(Node::Service(Service::Trip), Node::Postgres),
         ],
         clocks: vec![Service::Trip, Service::Gateway],
@@ -79,11 +82,20 @@ fn a_long_run_strikes_everything_and_hits_every_point_once() {
             schedule.faults.iter().filter(|p| wanted(&p.fault)).count()
         };
         for node in targets().nodes {
-            assert!(count(&|fault| *fault == Fault::Kill { node }) > 0, "{seed}: kill {node}");
-            assert!(count(&|fault| *fault == Fault::Pause { node }) > 0, "{seed}: pause {node}");
+            assert!(
+                count(&|fault| *fault == Fault::Kill { node }) > 0,
+                "{seed}: kill {node}"
+            );
+            assert!(
+                count(&|fault| *fault == Fault::Pause { node }) > 0,
+                "{seed}: pause {node}"
+            );
         }
         for link in targets().links {
-            assert!(count(&|fault| *fault == Fault::Cut { link }) > 0, "{seed}: cut {link}");
+            assert!(
+                count(&|fault| *fault == Fault::Cut { link }) > 0,
+                "{seed}: cut {link}"
+            );
         }
         for wanted in targets().points {
             let hits = count(&|fault| {
@@ -114,9 +126,7 @@ fn a_service_is_sent_to_one_crash_point_at_a_time() {
     for seed in 0..20 {
         let schedule = Schedule::new(seed, RUN, &targets());
         for service in Service::ALL {
-            let of = |planned: &&Planned| {
-                matches!(&planned.fault, Fault::CrashPoint { service: own, .. } if *own == service)
-            };
+            let of = |planned: &&Planned| matches!(&planned.fault, Fault::CrashPoint { service: own, .. } if *own == service);
             let mut free = Duration::ZERO;
             for planned in schedule.faults.iter().filter(of) {
                 assert!(planned.at >= free, "seed {seed}: {planned:?}");
@@ -145,10 +155,19 @@ fn a_schedule_that_cannot_be_kept_is_refused() {
     let kill = r#"{"at_s":5.5,"lasts_s":0,"fault":"kill","node":"trip"}"#;
     assert_eq!(written(kill).unwrap().faults.len(), 1);
     for (faults, complaint) in [
-        (r#"{"at_s":55,"lasts_s":9,"fault":"pause","node":"trip"}"#, "lasts beyond"),
-        (r#"{"at_s":5,"lasts_s":0,"fault":"kill","node":"tripp"}"#, "tripp"),
+        (
+            r#"{"at_s":55,"lasts_s":9,"fault":"pause","node":"trip"}"#,
+            "lasts beyond",
+        ),
+        (
+            r#"{"at_s":5,"lasts_s":0,"fault":"kill","node":"tripp"}"#,
+            "tripp",
+        ),
         (r#"{"at_s":5,"lasts_s":0,"fault":"explode"}"#, "explode"),
-        (r#"{"at_s":-5,"lasts_s":0,"fault":"kill","node":"trip"}"#, "negative"),
+        (
+            r#"{"at_s":-5,"lasts_s":0,"fault":"kill","node":"trip"}"#,
+            "negative",
+        ),
     ] {
         let error = written(faults).unwrap_err();
         assert!(error.contains(complaint), "{error}");

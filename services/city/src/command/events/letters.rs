@@ -58,7 +58,10 @@ pub async fn summaries(brokers: &str) -> anyhow::Result<Vec<String>> {
     let line = |letter: &Record| {
         let [kind, subject] = ["ce_type", "ce_subject"].map(|key| letter.header(key));
         let [by, why] = [dlq::CONSUMER, dlq::REASON].map(|key| letter.header(key));
-        format!("{} {kind} {subject}, refused by {by}: {why}", letter.position())
+        format!(
+            "{} {kind} {subject}, refused by {by}: {why}",
+            letter.position()
+        )
     };
     Ok(letters.iter().map(line).collect())
 }
