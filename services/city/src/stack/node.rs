@@ -18,8 +18,8 @@ pub enum Node {
     Service(Service),
     /// The database server.
     Postgres,
-    /// The broker.
-    Broker,
+    /// The broker, whichever it is.
+    Kafka,
 }
 
 impl Node {
@@ -29,7 +29,7 @@ impl Node {
             Self::Clients => "clients",
             Self::Service(service) => service.name(),
             Self::Postgres => "postgres",
-            Self::Broker => "broker",
+            Self::Kafka => "kafka",
         }
     }
 }
@@ -37,14 +37,14 @@ impl Node {
 /// Text that names nothing of a city.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is nothing in a city: want a service, postgres, broker or clients; connections as dispatch->trip"
+    "{0:?} is nothing in a city: want a service, postgres, kafka or clients; connections as dispatch->trip"
 )]
 pub struct UnknownTarget(String);
 
 impl FromStr for Node {
     type Err = UnknownTarget;
     fn from_str(text: &str) -> Result<Self, UnknownTarget> {
-        let others = [Self::Clients, Self::Postgres, Self::Broker];
+        let others = [Self::Clients, Self::Postgres, Self::Kafka];
         let services = Service::ALL.into_iter().map(Self::Service);
         services
             .chain(others)
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for text in ["trip", "sandbox", "postgres", "broker", "clients"] {
+        for text in ["trip", "sandbox", "postgres", "kafka", "clients"] {
             assert_eq!(text.parse::<Node>().unwrap().to_string(), text);
         }
         for text in ["dispatch->trip", "clients->gateway", "payment->postgres"] {
