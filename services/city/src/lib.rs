@@ -3,6 +3,7 @@
 //!
 //! - [`cli`] what can be said on the command line; [`command`] a command a file
 //! - [`stack`] the city: Postgres, broker, spans, sign-in, every service as its own process
+//! - [`outboxes`] what is sent again to a broker that lost its data
 //! - [`tally`] the spans that were seen; [`rides`] which rides are one connected trace
 //! - [`verify`] the invariants, recomputed from the rows of the live databases
 //! - [`funnel`] what became of the requests; [`report`] the same as JSON
@@ -15,6 +16,7 @@
 pub mod cli;
 pub mod command;
 pub mod funnel;
+pub mod outboxes;
 pub mod report;
 pub mod rides;
 pub mod say;
