@@ -43,6 +43,9 @@ pub enum Command {
     Events(EventsArguments),
     /// A private Postgres and nothing else; prints its URL
     Postgres(PostgresArguments),
+    /// The embedded stack's Kafka and nothing else; the launcher starts it
+    #[command(hide = true)]
+    Broker(BrokerArguments),
     /// What this machine lacks for a city, and how to get it
     Doctor(DoctorArguments),
 }
@@ -313,6 +316,17 @@ pub struct PostgresArguments {
     /// Do not wait for the disk at commits
     #[arg(long)]
     pub fast: bool,
+}
+
+/// The embedded stack's Kafka.
+#[derive(Debug, Args)]
+pub struct BrokerArguments {
+    /// Where clients find it
+    #[arg(long, value_name = "PORT")]
+    pub port: u16,
+    /// How many brokers its clients may have known at this port before
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub generation: u32,
 }
 
 /// What is looked for.

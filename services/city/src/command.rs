@@ -1,6 +1,7 @@
 //! The commands, a file each. A command prints its result to stdout, its progress to stderr, and says how it ended.
 
 pub mod chaos;
+pub mod broker;
 pub mod city;
 pub mod doctor;
 pub mod events;
@@ -32,6 +33,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Chaos(arguments) => chaos::run(*arguments).await,
         Command::Ride(arguments) => ride::run(arguments, Stop::listen()?).await,
         Command::Events(arguments) => events::run(arguments, Stop::listen()?).await,
+        Command::Broker(arguments) => broker::run(arguments, Stop::listen()?).await,
         Command::Postgres(arguments) => postgres::run(arguments, Stop::listen()?).await,
         // Looks to its end, which is near: what it tries is then gone.
         Command::Doctor(arguments) => {

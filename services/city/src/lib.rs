@@ -5,6 +5,7 @@
 //! - [`stack`] the city: Postgres, broker, spans, sign-in, every service as its own process
 //! - [`load`] the simulator's riders and drivers
 //! - [`chaos`] faults by seed, and whether the city got over them
+//! - [`outboxes`] what is sent again to a broker that lost its data
 //! - [`tally`] the spans that were seen; [`rides`] which rides are one connected trace
 //! - [`verify`] the invariants, recomputed from the rows of the live databases
 //! - [`funnel`] what became of the requests; [`report`] the same as JSON
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod command;
 pub mod funnel;
 pub mod load;
+pub mod outboxes;
 pub mod report;
 pub mod rides;
 pub mod say;

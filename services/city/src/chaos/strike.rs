@@ -17,7 +17,8 @@ use serde_json::json;
 
 use super::{evidence::Evidence, fault::Fault};
 use crate::{
-    command::events::{kafka, republish},
+    command::events::kafka,
+    outboxes::{republish, told},
     stack::{
         Stack,
         node::{Link, Node},
@@ -274,12 +275,8 @@ async fn echo(stack: &Stack, newest: usize, seed: u64) -> anyhow::Result<String>
 
 async fn send_again(stack: &Stack, since_s: u64) -> anyhow::Result<String> {
     let since = Clock::system().now() - Duration::from_secs(since_s);
-    let sent = republish(&stack.file(), since).await?;
-    let counts: Vec<String> = sent
-        .iter()
-        .map(|(outbox, count)| format!("{count} of {outbox}"))
-        .collect();
-    Ok(format!("sent again: {}", counts.join(", ")))
+    let sent = republish(&stack.file().postgres, since).await?;
+    Ok(format!("sent again: {}", told(&sent)))
 }
 
 /// Starts the service anew, armed, and waits until it died of its point. Dies it of something else, it is armed again.

@@ -11,18 +11,14 @@ mod tail;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use hexcab_chassis::Secret;
-use hexcab_pg::{Pg, PgConfig};
 use hexcab_types::Timestamp;
 
 use crate::{
     cli::{EventsArguments, EventsCommand},
+    outboxes::republish,
     stack::folder::CityFile,
     stop::Stop,
 };
-
-/// The databases that have an outbox.
-const OUTBOXES: [&str; 3] = ["trip", "payment", "pricing"];
 
 /// Does what was asked for.
 ///
@@ -39,7 +35,7 @@ pub async fn run(arguments: EventsArguments, stop: Stop) -> anyhow::Result<ExitC
             stop.or("it was done", work).await?;
         }
         EventsCommand::Republish { since } => {
-            let work = republish(&city, since_when(since.as_deref())?);
+            let work = republish(&city.postgres, since_when(since.as_deref())?);
             for (outbox, count) in stop.or("it was done", work).await? {
                 println!("{outbox}: {count} events are sent again");
             }
@@ -55,31 +51,4 @@ fn since_when(since: Option<&str>) -> anyhow::Result<Timestamp> {
             .with_context(|| format!("--since {text}: want an RFC 3339 time")),
         None => Ok(Timestamp::UNIX_EPOCH),
     }
-}
-
-/// Moves every relay's cursor back to the first event written since (the machine's time); the relays do the rest.
-/// Returns how many events that is, by outbox.
-///
-/// # Errors
-/// When a database does not answer.
-pub async fn republish(
-    city: &CityFile,
-    since: Timestamp,
-) -> anyhow::Result<Vec<(&'static str, u64)>> {
-    let mut counts = Vec::new();
-    for name in OUTBOXES {
-        let config = PgConfig {
-            url: Secret::new(city.database(name)),
-            max_connections: 1,
-            ..PgConfig::default()
-        };
-        let pg = Pg::connect(&config, "hexcab")
-            .await
-            .with_context(|| format!("open database {name}"))?;
-        let count = hexcab_bus::republish(&pg, since)
-            .await
-            .with_context(|| format!("republish {name}"))?;
-        counts.push((name, count));
-    }
-    Ok(counts)
 }

@@ -49,6 +49,8 @@ pub struct CityFile {
     pub city: String,
     /// The launcher's process.
     pub pid: u32,
+    /// What the services stand on, by name.
+    pub stores: BTreeMap<String, StoreEntry>,
     /// The services, by name.
     pub services: BTreeMap<String, ServiceEntry>,
     /// The token that services show each other.
@@ -60,6 +62,13 @@ pub struct CityFile {
 pub struct ServiceEntry {
     /// Where it is called: gRPC, for the sandbox plain HTTP.
     pub grpc: String,
+    /// Its process when the city was started; the control endpoint knows the current one.
+    pub pid: Option<u32>,
+}
+
+/// A store of a running city.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoreEntry {
     /// Its process when the city was started; the control endpoint knows the current one.
     pub pid: Option<u32>,
 }

@@ -114,6 +114,8 @@ pub struct PortPlan {
     pub otlp: u16,
     /// Postgres.
     pub postgres: u16,
+    /// Kafka.
+    pub kafka: u16,
 }
 
 /// Ports that somebody asked for.
@@ -134,6 +136,9 @@ pub struct WantedPorts {
     /// Port of Postgres [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub postgres_port: Option<u16>,
+    /// Port of Kafka [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub kafka_port: Option<u16>,
 }
 
 impl PortPlan {
@@ -143,26 +148,13 @@ impl PortPlan {
     /// When a wanted one is taken.
     pub fn find(wanted: WantedPorts, ports: &mut Ports) -> anyhow::Result<Self> {
         // Those asked for first, so that none of them is handed out as a free one.
-        let http = wanted
-            .gateway_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
-        let grpc = wanted
-            .gateway_grpc_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
-        let sign_in = wanted
-            .sign_in_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
-        let control = wanted
-            .control_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
-        let postgres = wanted
-            .postgres_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
+        let mut asked = |port: Option<u16>| port.map(|port| ports.take(Some(port))).transpose();
+        let http = asked(wanted.gateway_port)?;
+        let grpc = asked(wanted.gateway_grpc_port)?;
+        let sign_in = asked(wanted.sign_in_port)?;
+        let control = asked(wanted.control_port)?;
+        let postgres = asked(wanted.postgres_port)?;
+        let kafka = asked(wanted.kafka_port)?;
         let mut or_free = |port: Option<u16>| port.map_or_else(|| ports.take(None), Ok);
         let mut services = [0; Service::ALL.len()];
         for (service, port) in Service::ALL.into_iter().zip(&mut services) {
@@ -175,6 +167,7 @@ impl PortPlan {
             control: or_free(control)?,
             otlp: or_free(None)?,
             postgres: or_free(postgres)?,
+            kafka: or_free(kafka)?,
         })
     }
 
@@ -198,7 +191,8 @@ pub fn url(port: u16) -> String {
     format!("http://{}", listen(port))
 }
 
-fn listen(port: u16) -> String {
+/// `127.0.0.1:port`.
+pub fn listen(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
@@ -238,8 +232,8 @@ pub struct Wiring<'a> {
 
 /// The binary of the simulator, which is no part of a city.
 pub const SIMULATOR: &str = "hexcab-simulator";
-/// The variable that carries the broker's address.
-pub const BROKERS_VARIABLE: &str = "HEXCAB_KAFKA__BROKERS";
+/// Our own, which is the embedded stack's broker too.
+pub const LAUNCHER: &str = "hexcab";
 
 impl Wiring<'_> {
     /// How a service is asked for its health.
@@ -292,9 +286,7 @@ impl Wiring<'_> {
             environment.set("POSTGRES__URL", self.postgres_of(service, database));
         }
         if service != Service::Sandbox {
-            environment
-                .0
-                .push((BROKERS_VARIABLE.to_owned(), self.brokers.clone()));
+            environment.set("KAFKA__BROKERS", &self.brokers);
         }
         if !matches!(service, Service::Sandbox | Service::Payment) {
             environment.set("CITIES", format!("[\"{}\"]", self.city));
@@ -366,10 +358,17 @@ impl Wiring<'_> {
 }
 
 /// A clean environment: what programs need, and `HEXCAB_*`.
-struct Environment(Vec<(String, String)>);
+pub struct Environment(Vec<(String, String)>);
+
+impl From<Environment> for Vec<(String, String)> {
+    fn from(environment: Environment) -> Self {
+        environment.0
+    }
+}
 
 impl Environment {
-    fn new() -> Self {
+    /// Only what programs need.
+    pub fn new() -> Self {
         let kept = [
             "PATH",
             "HOME",
@@ -386,7 +385,8 @@ impl Environment {
         Self(kept.collect())
     }
 
-    fn set(&mut self, key: &str, value: impl std::fmt::Display) {
+    /// Sets `HEXCAB_<key>`.
+    pub fn set(&mut self, key: &str, value: impl std::fmt::Display) {
         self.0.push((format!("HEXCAB_{key}"), value.to_string()));
     }
 }
@@ -442,6 +442,7 @@ mod tests {
             plan.control,
             plan.otlp,
             plan.postgres,
+            plan.kafka,
         ];
         let all: BTreeSet<u16> = plan.services.into_iter().chain(rest).collect();
         assert_eq!(all.len(), Service::ALL.len() + rest.len());

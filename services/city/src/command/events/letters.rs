@@ -222,15 +222,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_letter_goes_back_to_its_topic_once() {
-        let broker = crate::stack::broker::Broker::start().unwrap();
-        let writer = Writer::new(broker.bootstrap()).unwrap();
+        let broker = crate::stack::broker::Broker::start(0, 0).await.unwrap();
+        let address = broker.address().to_string();
+        let writer = Writer::new(&address).unwrap();
         writer
             .write(&topic::dead_letters(topic::TRIP), &letter(0))
             .await
             .unwrap();
         for _ in 0..2 {
             run(
-                broker.bootstrap(),
+                &address,
                 DlqCommand::Replay {
                     letters: Vec::new(),
                 },
@@ -238,7 +239,7 @@ mod tests {
             .await
             .unwrap();
         }
-        let back = read_all(broker.bootstrap(), vec![topic::TRIP.to_owned()])
+        let back = read_all(&address, vec![topic::TRIP.to_owned()])
             .await
             .unwrap();
         assert_eq!(back.len(), 1);
