@@ -55,6 +55,11 @@ impl Stack {
         None
     }
 
+    /// Which stack it is.
+    pub fn kind(&self) -> &'static str {
+        "embedded"
+    }
+
     /// Where a service's output goes.
     pub fn log(&self, service: Service) -> PathBuf {
         self.running.folder.log(service.name())

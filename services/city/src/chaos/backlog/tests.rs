@@ -38,7 +38,7 @@ async fn write_event(pg: &Pg) -> uuid::Uuid {
             Ok::<_, PgError>(id)
         })
         .await;
-    id.unwrap().into()
+    id.unwrap().uuid()
 }
 
 async fn change(pg: &Pg, sql: &'static str) {
