@@ -1,7 +1,7 @@
 //! The commands, a file each. A command prints its result to stdout, its progress to stderr, and says how it ended.
 
-pub mod chaos;
 pub mod broker;
+pub mod chaos;
 pub mod city;
 pub mod doctor;
 pub mod events;

@@ -14,10 +14,10 @@ pub mod database;
 pub mod folder;
 mod harm;
 pub mod health;
+pub mod kafka;
 pub mod links;
 pub mod meters;
 pub mod node;
-pub mod kafka;
 pub mod open_files;
 pub mod ports;
 pub mod process;
@@ -43,9 +43,9 @@ use child::Child;
 use database::Database;
 use folder::{CityFile, Folder, ServiceEntry, StoreEntry};
 use health::Probe;
+use kafka::Kafka;
 use links::Links;
 use node::Node;
-use kafka::Kafka;
 use ports::Ports;
 use process::Process;
 use receiver::Receiver;
@@ -220,7 +220,15 @@ async fn assemble(
     let made = begin_kafka(&folder, binaries, &plan, &database, &supervisors);
     let prepared = match &made {
         Ok(kafka) => {
-            prepare(options, &folder, binaries, plan, (&database, kafka), &endpoints).await
+            prepare(
+                options,
+                &folder,
+                binaries,
+                plan,
+                (&database, kafka),
+                &endpoints,
+            )
+            .await
         }
         Err(error) => Err(anyhow::anyhow!("{error:#}")),
     };
@@ -380,7 +388,9 @@ fn random_text() -> String {
 impl Running {
     /// Waits for the stores, starts the services and waits until they are healthy.
     async fn launch(self: &Arc<Self>, begun: Instant) -> anyhow::Result<()> {
-        let (stores, services) = self.members.split_at(self.members.len() - Service::ALL.len());
+        let (stores, services) = self
+            .members
+            .split_at(self.members.len() - Service::ALL.len());
         self.until_healthy(stores).await?;
         say::step(format_args!("kafka on {}", self.file.lock().brokers));
         for child in &self.services {

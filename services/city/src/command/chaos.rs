@@ -214,22 +214,35 @@ impl Run<'_> {
 
     async fn strike_all(&self) -> anyhow::Result<Endured> {
         let began = tokio::time::Instant::now();
-        let struck = run::execute(self.schedule, self.stack, began).await;
-        tokio::time::sleep_until(began + self.schedule.length).await;
-        strike::lift_all(self.stack).await?;
+        // Some are still being watched when all are over: that is no reason to begin later with the time.
+        let (struck, convergence) = tokio::join!(
+            run::execute(self.schedule, self.stack, began),
+            self.get_over_it(began + self.schedule.length)
+        );
+        Ok(Endured {
+            struck,
+            convergence: convergence?,
+        })
+    }
+
+    async fn get_over_it(&self, over: tokio::time::Instant) -> anyhow::Result<Convergence> {
+        tokio::time::sleep_until(over).await;
         say::title(
-            "hexcab chaos: every fault is lifted; what is from before must be done within 60 s",
+            "hexcab chaos: the faults are over; what is from before must be done within 60 s",
         );
         let clock: ClockConfig = self.stack.file().clock.parse()?;
-        let convergence = backlog::converge(self.stack, &clock.clock()).await?;
+        let clock = clock.clock();
+        let (lifted, convergence) = tokio::join!(
+            strike::lift_all(self.stack),
+            backlog::converge(self.stack, &clock)
+        );
+        lifted?;
+        let convergence = convergence?;
         match convergence.took {
             Some(took) => say::step(format_args!("converged after {:.1} s", took.as_secs_f64())),
             None => say::warn("it did not converge; the open rides are carried all the same"),
         }
-        Ok(Endured {
-            struck,
-            convergence,
-        })
+        Ok(convergence)
     }
 
     async fn judge(&self, endured: Endured, seen: &Path) -> anyhow::Result<Report> {

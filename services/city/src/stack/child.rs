@@ -582,7 +582,11 @@ mod tests {
         let child = Arc::new(Child::new(spec).prepared_by(Reluctant));
         let tasks = start(&child);
         alive(&child).await;
-        assert_eq!(child.life().restarts, 1, "what is not ready counts as a death");
+        assert_eq!(
+            child.life().restarts,
+            1,
+            "what is not ready counts as a death"
+        );
         hexcab_testkit::eventually(|| async {
             let said = std::fs::read_to_string(dir.path().join("fake.log")).ok()?;
             (said == "start 1\n").then_some(())
@@ -598,7 +602,10 @@ mod tests {
         Arc::new(Child::new(Spec {
             name: "leashed".into(),
             program: "/bin/sh".into(),
-            arguments: vec!["-c".into(), "trap '' TERM; echo up; while :; do sleep 1; done".into()],
+            arguments: vec![
+                "-c".into(),
+                "trap '' TERM; echo up; while :; do sleep 1; done".into(),
+            ],
             environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
             log: dir.join("leashed.log"),
         }))
@@ -635,8 +642,10 @@ mod tests {
         assert!(signal(pid, Signal::SIGSTOP));
         launcher.kill().unwrap();
         launcher.wait().unwrap();
-        hexcab_testkit::eventually(|| async { (!matches!(state(pid), Some('T' | 'S' | 'R'))).then_some(()) })
-            .await;
+        hexcab_testkit::eventually(|| async {
+            (!matches!(state(pid), Some('T' | 'S' | 'R'))).then_some(())
+        })
+        .await;
     }
 
     #[tokio::test]
@@ -661,7 +670,10 @@ mod tests {
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         pids.filter(|pid| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+            let mut fields = stat
+                .rsplit_once(") ")
+                .map_or("", |(_, rest)| rest)
+                .split(' ');
             let (state, group) = (fields.next(), fields.nth(1));
             state != Some("Z") && group == Some(id.to_string().as_str())
         })

@@ -42,9 +42,7 @@ pub struct Bench {
 
 impl Bench {
     /// Postgres with an outbox, and the Kafka that `kafka` makes of (folder, ports, Postgres' URL, log).
-    pub async fn new(
-        kafka: impl FnOnce(&Path, &mut Ports, &str, &Path) -> (Child, u16),
-    ) -> Self {
+    pub async fn new(kafka: impl FnOnce(&Path, &mut Ports, &str, &Path) -> (Child, u16)) -> Self {
         hexcab_testkit::telemetry();
         let (dir, mut ports) = (tempfile::tempdir().unwrap(), Ports::default());
         let (home, port) = (dir.path().join("postgres"), ports.take(None).unwrap());

@@ -16,7 +16,10 @@ const TOPICS: [(&str, i32); 6] = [
 pub fn all() -> Vec<(String, i32)> {
     let each = TOPICS.into_iter();
     each.flat_map(|(topic, partitions)| {
-        [(topic.to_owned(), partitions), (topic::dead_letters(topic), 1)]
+        [
+            (topic.to_owned(), partitions),
+            (topic::dead_letters(topic), 1),
+        ]
     })
     .collect()
 }
