@@ -15,11 +15,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use hexcab_chassis::{ClockConfig, crash};
 
-use super::{
-    city::{evening, settle::settle},
-    events::letters,
-    up, verify,
-};
+use super::{city::evening, events::letters, up, verify};
 use crate::{
     chaos::{
         backlog::{self, Convergence},
@@ -36,7 +32,7 @@ use crate::{
     rides, say,
     stack::{Stack, services},
     stop::Stop,
-    verify::Databases,
+    verify::{Databases, settled},
 };
 
 /// How long everything may take to arrive once the last ride is over.
@@ -249,7 +245,8 @@ impl Run<'_> {
         let file = self.stack.file();
         let clock: ClockConfig = file.clock.parse()?;
         let mut databases = Databases::open(&file.postgres).await?;
-        let outcomes = settle(&mut databases, &file, &clock.clock(), SETTLE).await?;
+        // Nothing is sent again here: what did not arrive by itself is a violation.
+        let outcomes = settled(&mut databases, &clock.clock(), SETTLE).await?;
         verify::print(&outcomes);
         let tally = self.stack.tally();
         let traces = rides::look(&mut databases.trip, &tally, TRACES_PATIENCE).await?;

@@ -4,7 +4,7 @@
 
 mod build;
 pub mod evening;
-pub mod settle;
+mod settle;
 mod tables;
 
 use std::process::ExitCode;
