@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use hexcab_bus::{Incoming, inbox, outbox};
-use hexcab_chassis::Clock;
+use hexcab_chassis::{Clock, crash};
 use hexcab_pg::Pg;
 use hexcab_types::{Timestamp, TripId};
 use sqlx::PgConnection;
@@ -349,6 +349,7 @@ impl Trips {
             Err(other) => return Err(other),
             Ok(told) => told,
         };
+        crash::point("trip.committed");
         match told? {
             (Answer::Done(trip), place) => {
                 self.remember(&trip, place);
