@@ -128,31 +128,4 @@ async fn until_made(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use rdkafka::{
-        ClientConfig,
-        consumer::{BaseConsumer, Consumer as _},
-    };
-
-    use super::*;
-
-    #[tokio::test]
-    async fn every_topic_is_there_with_its_partitions() {
-        let broker = Broker::start(0, 1).await.unwrap();
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", broker.address().to_string())
-            .create()
-            .unwrap();
-        for (topic, partitions) in topics::all() {
-            let asked = client.fetch_metadata(Some(&topic), Duration::from_secs(10));
-            let meta = asked.unwrap();
-            assert_eq!(
-                meta.topics()[0].partitions().len(),
-                usize::try_from(partitions).unwrap(),
-                "{topic}"
-            );
-        }
-    }
-}
+mod tests;
