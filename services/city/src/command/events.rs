@@ -103,6 +103,8 @@ pub async fn republish(city: &CityFile, since: Timestamp) -> anyhow::Result<Vec<
         let config = PgConfig {
             url: Secret::new(city.database(outbox)),
             max_connections: 1,
+            // A week of events is counted.
+            statement_timeout_ms: 60_000,
             ..PgConfig::default()
         };
         let pg = Pg::connect(&config, "hexcab")
