@@ -29,6 +29,8 @@ pub enum Command {
     Up(UpArguments),
     /// Start a city, carry a San Francisco evening of requests through it, and prove that it went right
     City(CityArguments),
+    /// Start a city, send it riders and faults by seed, and prove that it got over them: exit 1 when it did not
+    Chaos(Box<ChaosArguments>),
     /// One ride with one rider and one driver, each step as it happens
     Ride(RideArguments),
     /// Check the invariants over the live databases; exit 1 with the offending ids when one is broken
@@ -41,6 +43,9 @@ pub enum Command {
     Events(EventsArguments),
     /// A private Postgres and nothing else; prints its URL
     Postgres(PostgresArguments),
+    /// The embedded stack's Kafka and nothing else; the launcher starts it
+    #[command(hide = true)]
+    Broker(BrokerArguments),
     /// What this machine lacks for a city, and how to get it
     Doctor(DoctorArguments),
 }
@@ -124,6 +129,62 @@ pub struct EveningArguments {
     /// How long to wait for what services still have to tell each other, before it counts as a violation
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
     pub settle: Duration,
+}
+
+/// Faults.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ChaosArguments {
+    /// Something else than a run.
+    #[command(subcommand)]
+    pub command: Option<ChaosCommand>,
+    /// The run.
+    #[command(flatten)]
+    pub run: ChaosRunArguments,
+}
+
+/// What else can be done with chaos runs.
+#[derive(Debug, Subcommand)]
+pub enum ChaosCommand {
+    /// Print what many runs came to as Markdown, from the reports that they wrote
+    Summary {
+        /// Reports of `hexcab chaos --report`
+        #[arg(required = true, value_name = "REPORT")]
+        reports: Vec<PathBuf>,
+        /// Put it into this page, between its marks
+        #[arg(long, value_name = "FILE")]
+        into: Option<PathBuf>,
+    },
+}
+
+/// What faults, in what city.
+#[derive(Debug, Clone, Args)]
+pub struct ChaosRunArguments {
+    /// The city.
+    #[command(flatten)]
+    pub up: UpArguments,
+    /// Decides which fault strikes what when, and who wants what: the same seed and length give the same schedule
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How long faults come, in the machine's time (not the city's, as `hexcab city --for` is): 90s, 10m. The start before
+    /// and the open rides after it take some minutes more
+    #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = seconds)]
+    pub window: Duration,
+    /// Drivers at the beginning [default: as many as usual at that hour, or the recorded shifts with --data]
+    #[arg(long, value_name = "N")]
+    pub drivers: Option<usize>,
+    /// Demand, as a multiple of what is usual or recorded
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub demand_scale: f64,
+    /// Write the report as JSON (docs/reliability.md)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Carry out this schedule: one that --plan wrote, perhaps edited. It brings its seed and its length
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "window"])]
+    pub schedule: Option<PathBuf>,
+    /// Write the schedule as JSON before it is carried out, to have it again or edit it
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
 }
 
 /// Which databases are checked.
@@ -266,6 +327,17 @@ pub struct PostgresArguments {
     /// Do not wait for the disk at commits
     #[arg(long)]
     pub fast: bool,
+}
+
+/// The embedded stack's Kafka.
+#[derive(Debug, Args)]
+pub struct BrokerArguments {
+    /// Where clients find it
+    #[arg(long, value_name = "PORT")]
+    pub port: u16,
+    /// How many brokers its clients may have known at this port before
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub generation: u32,
 }
 
 /// What is looked for.

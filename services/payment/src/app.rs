@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use hexcab_bus::{Consumer, Relay, topic};
 use hexcab_chassis::{BoundServer, Clock, Component, GrpcServer, Readiness, Tasks};
-use hexcab_pg::Pg;
+use hexcab_pg::{Pg, PgConfig};
 use hexcab_proto::{
     FILE_DESCRIPTOR_SET, payment::v1::payment_service_server::PaymentServiceServer,
 };
@@ -16,12 +16,33 @@ use crate::{
     consumer::TripListener,
     grpc::Payments,
     processor::http::HttpProcessor,
-    store::{Store, postgres::CONSUMER},
+    store::{CONSUMER, Store},
     worker::{self, Worker},
 };
 
 /// The service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Connections of the owner of the tables: the relay's.
+const OWNER_CONNECTIONS: u32 = 3;
+
+/// Brings the database up to date, as the owner of its tables: the ledger, which makes the service's role; the service's
+/// own, which say what it may do; outbox and inbox.
+///
+/// # Errors
+/// Which of them failed.
+pub async fn migrate(owner: &Pg) -> anyhow::Result<()> {
+    hexcab_ledger::migrate(owner)
+        .await
+        .context("migrate the ledger")?;
+    owner
+        .migrate(&MIGRATOR)
+        .await
+        .context("migrate payment's database")?;
+    hexcab_bus::migrate(owner)
+        .await
+        .context("migrate outbox and inbox")
+}
 
 /// A service that has its port and its database, and serves nothing yet.
 pub struct App {
@@ -42,21 +63,20 @@ impl App {
     /// # Errors
     /// When something that is needed is not there: which.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
-        let pg = Pg::connect(&config.postgres, "payment")
+        let owner = PgConfig {
+            max_connections: OWNER_CONNECTIONS,
+            ..config.postgres.clone()
+        };
+        let owner = Pg::connect(&owner, "payment")
             .await
             .context("connect to Postgres")?;
-        pg.migrate(&MIGRATOR)
+        migrate(&owner).await?;
+        // What moves money has no right to change what was entered.
+        let pg = Pg::connect_as(&config.postgres, "payment", hexcab_ledger::ROLE)
             .await
-            .context("migrate payment's database")?;
-        hexcab_bus::migrate(&pg)
-            .await
-            .context("migrate outbox and inbox")?;
+            .context("connect to Postgres as the service's role")?;
         let processor = Arc::new(HttpProcessor::new(&config.processor)?);
-        let store = Store::new(
-            pg.clone(),
-            clock,
-            Duration::from_secs(config.lease_s.into()),
-        );
+        let store = Store::new(pg.clone(), clock, config.rules());
         let (readiness, wake) = (Readiness::new(), Arc::new(Notify::new()));
         let listener = Arc::new(TripListener::new(store.clone(), wake.clone()));
         let component = readiness.component("kafka");
@@ -68,11 +88,16 @@ impl App {
             .await?;
         Ok(Self {
             server,
-            relay: Relay::new(pg.clone(), &config.kafka),
+            relay: Relay::new(owner, &config.kafka),
             pg,
             postgres,
             consumer,
-            worker: Worker::new(store, processor, wake.clone()),
+            worker: Worker::new(
+                store,
+                processor,
+                wake.clone(),
+                Duration::from_millis(config.search_lag_ms),
+            ),
             workers: config.workers,
             wake,
             poll: Duration::from_millis(config.poll_ms),

@@ -10,7 +10,7 @@ async fn main() -> anyhow::Result<()> {
     )?;
     let Some(config) = read else { return Ok(()) };
     let telemetry = hexcab_telemetry::init("payment-sandbox", &config.telemetry)?;
-    let clock = config.clock.clock();
+    let clock = hexcab_chassis::Clock::system();
     let app = App::build(config, clock).await?;
     let ended = app.run(hexcab_chassis::shutdown_signal()).await;
     telemetry.shutdown().await;

@@ -1,26 +1,33 @@
 //! The processor over HTTP: form-encoded requests, Stripe's JSON answers, one client span per request.
 //!
-//! Invariants: every mutation carries its `Idempotency-Key`; whatever is not a clear answer is [`Failure::Unanswered`].
+//! - [`calls`] which request each call of the port is
+//! - [`failure`] what an answer that is no success means
+//!
+//! Invariants: every mutation carries its `Idempotency-Key`; whatever is not a clear answer is [`Failure::Unanswered`];
+//! the secret key leaves this module in the `Authorization` header only, and a live one over TLS only.
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use async_trait::async_trait;
+use anyhow::{Context as _, bail};
 use hexcab_chassis::Secret;
-use hexcab_types::{IntentId, Money};
-use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, Method, Url, redirect};
 use serde::de::DeserializeOwned;
 use tracing::{Instrument as _, Span, field::Empty};
 
-use super::{Failure, HoldRequest, Payment, Processor, wire};
-use crate::{config::ProcessorConfig, domain::ProcessorId};
+use super::Failure;
+use crate::config::ProcessorConfig;
 
-/// What riders pay with until they can choose.
-const PAYMENT_METHOD: &str = "pm_card_visa";
-/// Everything about payments lives under this.
-const PAYMENTS: &str = "/v1/payment_intents";
+mod calls;
+mod failure;
+
 /// Idle connections kept to the processor.
 const IDLE_CONNECTIONS: usize = 16;
+/// Secret keys that move real money begin so at Stripe.
+const LIVE_KEYS: [&str; 2] = ["sk_live_", "rk_live_"];
+/// Says that an answer is an earlier one, told again.
+const REPLAYED: &str = "idempotent-replayed";
+/// The id of a request, for the processor's support.
+const REQUEST_ID: &str = "request-id";
 
 /// A processor that speaks Stripe's HTTP API.
 #[derive(Debug)]
@@ -28,28 +35,45 @@ pub struct HttpProcessor {
     client: Client,
     base: Url,
     api_key: Secret,
+    api_version: String,
+    payment_method: String,
 }
 
+/// The fields of a request: the form of a POST, the query of a GET.
+type Fields = Vec<(&'static str, String)>;
+
 /// One request about to be sent.
+#[derive(Debug)]
 struct Call<'a> {
     method: Method,
     path: String,
     /// The path with `{id}`, for span names.
     route: &'static str,
     key: Option<&'a str>,
+    fields: &'a Fields,
 }
 
 impl HttpProcessor {
     /// A client; nothing is connected yet.
     ///
     /// # Errors
-    /// When the URL cannot be read.
+    /// When the URL cannot be read, or a live key would travel in the clear.
     pub fn new(config: &ProcessorConfig) -> anyhow::Result<Self> {
         let base =
             Url::parse(&config.url).with_context(|| format!("processor.url {:?}", config.url))?;
+        let live = LIVE_KEYS
+            .iter()
+            .any(|prefix| config.api_key.expose().starts_with(prefix));
+        if live && base.scheme() != "https" {
+            bail!(
+                "processor.url {:?} is not https, and processor.api_key is a live one",
+                config.url
+            );
+        }
         let client = Client::builder()
             .timeout(Duration::from_millis(config.timeout_ms))
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .redirect(redirect::Policy::none())
             .no_proxy()
             .build()
             .context("build the processor's client")?;
@@ -57,21 +81,16 @@ impl HttpProcessor {
             client,
             base,
             api_key: config.api_key.clone(),
+            api_version: config.api_version.clone(),
+            payment_method: config.payment_method.clone(),
         })
     }
 
-    async fn send<T: DeserializeOwned>(
-        &self,
-        call: Call<'_>,
-        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Result<T, Failure> {
+    async fn send<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Failure> {
         let span = self.span(&call);
-        let answer = self
-            .exchange(call, fill, &span)
-            .instrument(span.clone())
-            .await;
+        let answer = self.exchange(call, &span).instrument(span.clone()).await;
         if let Err(failure) = &answer {
-            span.record("error.type", error_type(failure));
+            span.record("error.type", failure::error_type(failure));
             span.record("otel.status_code", "ERROR");
         }
         answer
@@ -80,32 +99,57 @@ impl HttpProcessor {
     async fn exchange<T: DeserializeOwned>(
         &self,
         call: Call<'_>,
-        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
         span: &Span,
     ) -> Result<T, Failure> {
         let url = self
             .base
             .join(&call.path)
             .map_err(|error| Failure::Rejected(error.to_string()))?;
+        let get = call.method == Method::GET;
         let mut request = self
             .client
             .request(call.method, url)
-            .bearer_auth(self.api_key.expose());
+            .bearer_auth(self.api_key.expose())
+            .header("Stripe-Version", &self.api_version);
         if let Some(key) = call.key {
             request = request.header("Idempotency-Key", key);
         }
         if let Some(traceparent) = hexcab_telemetry::traceparent_of(span) {
             request = request.header("traceparent", traceparent);
         }
-        let response = fill(request).send().await.map_err(unanswered)?;
+        let request = if get {
+            request.query(call.fields)
+        } else {
+            request.form(call.fields)
+        };
+        let response = request.send().await.map_err(failure::unanswered)?;
         let status = response.status();
         span.record("http.response.status_code", status.as_u16());
-        let body = response.bytes().await.map_err(unanswered)?;
+        let header = |name: &str| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let (replayed, id) = (
+            header(REPLAYED).is_some_and(|value| value == "true"),
+            header(REQUEST_ID),
+        );
+        let body = response.bytes().await.map_err(failure::unanswered)?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|error| Failure::Unanswered(format!("unreadable answer: {error}")));
         }
-        Err(failure(status, &body))
+        let body = self.scrub(&body);
+        Err(failure::read(status, replayed, id.as_deref(), &body))
+    }
+
+    /// An error's body without the secret key, should somebody on the way be so talkative.
+    fn scrub(&self, body: &[u8]) -> String {
+        let text = String::from_utf8_lossy(body);
+        if self.api_key.is_empty() {
+            text.into_owned()
+        } else {
+            text.replace(self.api_key.expose(), "***")
+        }
     }
 
     fn span(&self, call: &Call<'_>) -> Span {
@@ -125,164 +169,25 @@ impl HttpProcessor {
     }
 }
 
-#[async_trait]
-impl Processor for HttpProcessor {
-    async fn hold(&self, key: &str, request: &HoldRequest) -> Result<Payment, Failure> {
-        let form = [
-            ("amount", request.amount.minor.to_string()),
-            (
-                "currency",
-                request.amount.currency.code().to_ascii_lowercase(),
-            ),
-            ("capture_method", "manual".to_owned()),
-            ("confirm", "true".to_owned()),
-            ("payment_method", PAYMENT_METHOD.to_owned()),
-            ("metadata[intent]", request.intent.to_string()),
-            ("metadata[trip]", request.trip.to_string()),
-            ("metadata[rider]", request.rider.to_string()),
-        ];
-        let call = Call {
-            method: Method::POST,
-            path: PAYMENTS.to_owned(),
-            route: PAYMENTS,
-            key: Some(key),
-        };
-        self.send::<wire::PaymentIntent>(call, |request| request.form(&form))
-            .await?
-            .try_into()
-    }
-
-    async fn capture(
-        &self,
-        key: &str,
-        id: &ProcessorId,
-        amount: Money,
-    ) -> Result<Payment, Failure> {
-        let form = [("amount_to_capture", amount.minor.to_string())];
-        let path = format!("{PAYMENTS}/{id}/capture");
-        let call = Call {
-            method: Method::POST,
-            path,
-            route: "/v1/payment_intents/{id}/capture",
-            key: Some(key),
-        };
-        self.send::<wire::PaymentIntent>(call, |request| request.form(&form))
-            .await?
-            .try_into()
-    }
-
-    async fn cancel(&self, key: &str, id: &ProcessorId) -> Result<Payment, Failure> {
-        let path = format!("{PAYMENTS}/{id}/cancel");
-        let call = Call {
-            method: Method::POST,
-            path,
-            route: "/v1/payment_intents/{id}/cancel",
-            key: Some(key),
-        };
-        let form: [(&str, &str); 0] = [];
-        self.send::<wire::PaymentIntent>(call, |request| request.form(&form))
-            .await?
-            .try_into()
-    }
-
-    async fn get(&self, id: &ProcessorId) -> Result<Payment, Failure> {
-        let path = format!("{PAYMENTS}/{id}");
-        let call = Call {
-            method: Method::GET,
-            path,
-            route: "/v1/payment_intents/{id}",
-            key: None,
-        };
-        self.send::<wire::PaymentIntent>(call, |request| request)
-            .await?
-            .try_into()
-    }
-
-    async fn find(&self, intent: IntentId) -> Result<Option<Payment>, Failure> {
-        let query = [("query", format!("metadata['intent']:'{intent}'"))];
-        let route = "/v1/payment_intents/search";
-        let call = Call {
-            method: Method::GET,
-            path: route.to_owned(),
-            route,
-            key: None,
-        };
-        let page: wire::PaymentIntents = self.send(call, |request| request.query(&query)).await?;
-        page.data
-            .into_iter()
-            .next()
-            .map(Payment::try_from)
-            .transpose()
-    }
-}
-
-fn unanswered(error: reqwest::Error) -> Failure {
-    let what = if error.is_timeout() {
-        "timed out"
-    } else {
-        "connection failed"
-    };
-    Failure::Unanswered(format!("{what}: {error}"))
-}
-
-fn failure(status: StatusCode, body: &[u8]) -> Failure {
-    let error = serde_json::from_slice::<wire::ErrorBody>(body)
-        .ok()
-        .map(|body| body.error);
-    let described = error
-        .as_ref()
-        .map_or_else(|| "no reason given".to_owned(), wire::ApiError::describe);
-    match status {
-        StatusCode::PAYMENT_REQUIRED => Failure::Declined {
-            code: error.map_or_else(|| "card_declined".to_owned(), |error| error.code()),
-        },
-        StatusCode::CONFLICT => Failure::InFlight,
-        StatusCode::TOO_MANY_REQUESTS => Failure::Unanswered(format!("{status}: {described}")),
-        status if status.is_client_error() => Failure::Rejected(format!("{status}: {described}")),
-        status => Failure::Unanswered(format!("{status}: {described}")),
-    }
-}
-
-const fn error_type(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Declined { .. } => "declined",
-        Failure::Unanswered(_) => "unanswered",
-        Failure::InFlight => "in_flight",
-        Failure::Rejected(_) => "rejected",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn client(url: &str, key: &str) -> anyhow::Result<HttpProcessor> {
+        HttpProcessor::new(&ProcessorConfig {
+            url: url.into(),
+            api_key: Secret::new(key),
+            ..ProcessorConfig::default()
+        })
+    }
+
     #[test]
-    fn every_status_is_told_apart_by_what_to_do_next() {
-        let body = br#"{"error":{"type":"card_error","code":"card_declined","decline_code":"insufficient_funds"}}"#;
-        let declined = Failure::Declined {
-            code: "insufficient_funds".into(),
-        };
-        assert_eq!(failure(StatusCode::PAYMENT_REQUIRED, body), declined);
-        assert_eq!(failure(StatusCode::CONFLICT, b""), Failure::InFlight);
-        for status in [
-            StatusCode::INTERNAL_SERVER_ERROR,
-            StatusCode::BAD_GATEWAY,
-            StatusCode::TOO_MANY_REQUESTS,
-        ] {
-            assert!(
-                matches!(failure(status, b"<html>"), Failure::Unanswered(_)),
-                "{status}"
-            );
+    fn a_live_key_travels_over_tls_only() {
+        for key in ["sk_live_x", "rk_live_x"] {
+            assert!(client("https://api.stripe.com", key).is_ok());
+            let refused = client("http://api.stripe.com", key).unwrap_err();
+            assert!(!format!("{refused:#}").contains(key), "{refused:#}");
         }
-        for status in [
-            StatusCode::BAD_REQUEST,
-            StatusCode::UNAUTHORIZED,
-            StatusCode::NOT_FOUND,
-        ] {
-            assert!(
-                matches!(failure(status, b"{}"), Failure::Rejected(_)),
-                "{status}"
-            );
-        }
+        assert!(client("http://127.0.0.1:1", "sk_test_x").is_ok());
     }
 }

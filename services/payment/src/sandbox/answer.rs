@@ -1,12 +1,13 @@
-//! What the sandbox says, in the shape of Stripe's JSON.
+//! What the sandbox says: a status and Stripe's JSON.
 
 use axum::{
-    http::StatusCode,
+    http::{HeaderName, HeaderValue, StatusCode},
     response::{IntoResponse, Json, Response},
 };
 use serde_json::{Value, json};
 
-use super::book::Payment;
+/// Says that this is the first answer to its key, told again.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Status and body: what an idempotency key remembers.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub struct Answer {
     pub status: u16,
     /// JSON body.
     pub body: Value,
+    /// Told before, to the same key.
+    pub replayed: bool,
 }
 
 /// The kinds of error that Stripe tells apart.
@@ -42,21 +45,18 @@ impl ErrorType {
 }
 
 impl Answer {
-    /// 200 with a payment.
-    pub fn payment(payment: &Payment) -> Self {
+    /// 200.
+    pub const fn ok(body: Value) -> Self {
         Self {
             status: 200,
-            body: payment.json(),
+            body,
+            replayed: false,
         }
     }
 
-    /// 200 with payments, newest first. `object` is `list` or `search_result`.
-    pub fn page(object: &str, payments: &[Payment], has_more: bool) -> Self {
-        let data: Vec<Value> = payments.iter().map(Payment::json).collect();
-        Self {
-            status: 200,
-            body: json!({"object": object, "url": "/v1/payment_intents", "has_more": has_more, "data": data}),
-        }
+    /// 200 with items, newest first. `object` is `list` or `search_result`.
+    pub fn page(object: &str, url: &str, data: Vec<Value>, has_more: bool) -> Self {
+        Self::ok(json!({"object": object, "url": url, "has_more": has_more, "data": data}))
     }
 
     /// An error.
@@ -65,35 +65,60 @@ impl Answer {
         Self {
             status,
             body: json!({ "error": error }),
+            replayed: false,
         }
     }
 
-    /// 402 with the payment that was refused.
-    pub fn declined(payment: &Payment) -> Self {
-        let mut error = payment.decline_json();
-        if let Value::Object(error) = &mut error {
-            error.insert("payment_intent".to_owned(), payment.json());
-        }
+    /// 402: the card was refused. `payment` is the payment as it is now.
+    pub fn declined(code: &str, payment: Value) -> Self {
+        let mut error = decline(code);
+        error["payment_intent"] = payment;
         Self {
             status: 402,
             body: json!({ "error": error }),
+            replayed: false,
         }
     }
 
-    /// 404: no such payment.
-    pub fn missing(id: &str) -> Self {
+    /// 404: there is no such object.
+    pub fn missing(object: &str, id: &str) -> Self {
         Self::error(
             404,
             ErrorType::InvalidRequest,
             "resource_missing",
-            format!("No such payment_intent: '{id}'"),
+            format!("No such {object}: '{id}'"),
         )
     }
+
+    /// 400: the payment is not in a state for this.
+    pub fn unexpected_state(verb: &str, status: &str) -> Self {
+        Self::error(
+            400,
+            ErrorType::InvalidRequest,
+            "payment_intent_unexpected_state",
+            format!("You cannot {verb} this PaymentIntent because it has a status of {status}."),
+        )
+    }
+}
+
+/// Why a card was refused, in Stripe's shape.
+pub fn decline(code: &str) -> Value {
+    json!({
+        "type": "card_error",
+        "code": "card_declined",
+        "decline_code": code,
+        "message": "Your card was declined.",
+    })
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(self.body)).into_response()
+        let mut response = (status, Json(self.body)).into_response();
+        if self.replayed {
+            let yes = HeaderValue::from_static("true");
+            response.headers_mut().insert(REPLAYED, yes);
+        }
+        response
     }
 }

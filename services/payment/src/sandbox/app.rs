@@ -1,22 +1,25 @@
-//! The sandbox's wiring: its database, its port, its end.
+//! The sandbox's wiring: its database, its port, its senders, its end.
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use hexcab_chassis::Clock;
+use hexcab_chassis::{Clock, Tasks};
 use hexcab_pg::Pg;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
 use super::{
     Config,
     api::{Sandbox, router},
     book::Book,
     faults::Faults,
+    webhooks::Sender,
 };
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./sandbox-migrations");
-/// How long requests in flight may take to end.
+/// How long requests in flight may take to end …
 const DRAIN: Duration = Duration::from_secs(20);
+/// … and what was begun for callers that have gone, and webhooks on their way.
+const TASKS_STOP: Duration = Duration::from_secs(12);
 
 /// A sandbox that has its port.
 #[derive(Debug)]
@@ -24,10 +27,12 @@ pub struct App {
     listener: TcpListener,
     addr: SocketAddr,
     sandbox: Arc<Sandbox>,
+    sender: Option<Sender>,
+    senders: u32,
 }
 
 impl App {
-    /// Connects, migrates and binds; serves nothing yet.
+    /// Connects, migrates and binds; serves nothing yet. The clock is the machine's, or a test's.
     ///
     /// # Errors
     /// When the database is away or the address is taken.
@@ -41,18 +46,31 @@ impl App {
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("listen {}", config.listen))?;
+        let book = Book::new(pg, config.webhooks.url.is_some());
+        let (faults, wake) = (Arc::new(Faults::new(config.seed)), Arc::new(Notify::new()));
+        let sender = Sender::new(
+            &config.webhooks,
+            book.clone(),
+            faults.clone(),
+            clock.clone(),
+            wake.clone(),
+        )?;
         let sandbox = Sandbox {
-            book: Book::new(pg),
-            faults: Faults::new(config.seed),
+            book,
+            faults,
             clock,
             api_key: config.api_key,
             latency_ms: config.latency_ms,
             in_flight: parking_lot::Mutex::default(),
+            tasks: Tasks::new(),
+            happened: wake,
         };
         Ok(Self {
             addr: listener.local_addr()?,
             listener,
             sandbox: Arc::new(sandbox),
+            sender,
+            senders: config.webhooks.senders,
         })
     }
 
@@ -67,6 +85,12 @@ impl App {
     /// When serving fails.
     pub async fn run(self, signal: impl Future<Output = ()>) -> anyhow::Result<()> {
         tracing::info!(service = "payment-sandbox", addr = %self.addr, "serving");
+        let tasks = self.sandbox.tasks.clone();
+        if let Some(sender) = self.sender {
+            for _ in 0..self.senders {
+                tasks.spawn("webhooks", sender.clone().run(tasks.shutdown()));
+            }
+        }
         let stop = tokio_util::sync::CancellationToken::new();
         let serving = axum::serve(self.listener, router(self.sandbox))
             .with_graceful_shutdown(stop.clone().cancelled_owned())
@@ -77,7 +101,9 @@ impl App {
             ended = &mut serving => return ended.context("serve HTTP"),
         }
         stop.cancel();
-        match tokio::time::timeout(DRAIN, serving).await {
+        let (drained, ()) =
+            tokio::join!(tokio::time::timeout(DRAIN, serving), tasks.stop(TASKS_STOP));
+        match drained {
             Ok(ended) => ended.context("serve HTTP"),
             Err(_) => {
                 tracing::warn!("requests in flight were cut after {DRAIN:?}");

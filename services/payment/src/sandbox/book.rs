@@ -1,79 +1,36 @@
-//! What the sandbox keeps: payments, and its answers by idempotency key, in one transaction.
+//! What the sandbox keeps: payments, refunds, disputes, what happened to them, and its answers by idempotency key. A
+//! change, its answer and its event are one transaction.
+//!
+//! - [`payments`], [`refunds`], [`disputes`] what a mutation does to each
+//! - [`events`] what happened and whom it is still to be told
+//! - [`lists`] reads
 //!
 //! Invariants: the first answer to a key is its answer for ever after; the same key with another request is refused;
 //! a payment leaves `requires_capture` once.
 
-use std::collections::BTreeMap;
-
 use hexcab_pg::{Pg, PgError};
 use hexcab_types::Timestamp;
-use serde_json::{Value, json};
-use sqlx::{PgConnection, types::Json};
+use serde_json::Value;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     answer::{Answer, ErrorType},
-    operation::{Metadata, NewPayment, Operation},
+    operation::Operation,
 };
 
-/// A payment.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Payment {
-    /// `pi_…`
-    pub id: String,
-    /// Minor units that were held.
-    pub amount: i64,
-    /// Minor units that were taken.
-    pub amount_received: i64,
-    /// ISO 4217 in lower case.
-    pub currency: String,
-    /// `requires_capture`, `succeeded`, `canceled` or `requires_payment_method`.
-    pub status: String,
-    /// The card.
-    pub payment_method: String,
-    /// What the caller attached.
-    pub metadata: Json<BTreeMap<String, String>>,
-    /// Why it was refused, when it was.
-    pub decline_code: Option<String>,
-    /// City clock.
-    pub created_at: Timestamp,
-}
+mod disputes;
+mod events;
+mod lists;
+mod payments;
+mod refunds;
 
-impl Payment {
-    /// In Stripe's shape.
-    pub fn json(&self) -> Value {
-        let capturable = if self.status == "requires_capture" {
-            self.amount
-        } else {
-            0
-        };
-        json!({
-            "id": self.id,
-            "object": "payment_intent",
-            "amount": self.amount,
-            "amount_capturable": capturable,
-            "amount_received": self.amount_received,
-            "capture_method": "manual",
-            "created": self.created_at.timestamp(),
-            "currency": self.currency,
-            "last_payment_error": self.decline_code.is_some().then(|| self.decline_json()),
-            "livemode": false,
-            "metadata": self.metadata.0,
-            "payment_method": self.payment_method,
-            "status": self.status,
-        })
-    }
+pub use disputes::Dispute;
+pub use events::{Delivery, Event};
+pub use payments::Payment;
+pub use refunds::Refund;
 
-    /// Why it was refused, in Stripe's shape.
-    pub fn decline_json(&self) -> Value {
-        json!({
-            "type": "card_error",
-            "code": "card_declined",
-            "decline_code": self.decline_code,
-            "message": "Your card was declined.",
-        })
-    }
-}
+use events::Happened;
 
 /// One request under its key.
 #[derive(Debug, Clone, Copy)]
@@ -83,21 +40,99 @@ pub struct Keyed<'a> {
     /// What tells it from others.
     pub fingerprint: &'a str,
     /// What is asked.
-    pub operation: &'a Operation,
+    pub ask: Ask<'a>,
+}
+
+/// What is asked of the book.
+#[derive(Debug, Clone, Copy)]
+pub enum Ask<'a> {
+    /// To do this.
+    Do(&'a Operation),
+    /// To fail so, and to remember it.
+    Fail(&'a Answer),
+}
+
+/// What befalls a processor that nobody asked it for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// A rider's bank takes a payment back.
+    Disputed {
+        /// Which payment.
+        payment: String,
+        /// Minor units; the whole when absent.
+        amount: Option<i64>,
+        /// Such as `fraudulent`.
+        reason: String,
+    },
+    /// A dispute ends.
+    DisputeClosed {
+        /// Which dispute.
+        id: String,
+        /// Whether the money comes back.
+        won: bool,
+    },
+    /// A hold is given back because it was not captured in time.
+    HoldExpired {
+        /// Which payment.
+        payment: String,
+    },
+    /// The rider's bank does not take a refund.
+    RefundFailed {
+        /// Which refund.
+        id: String,
+        /// Such as `expired_or_canceled_card`.
+        reason: String,
+    },
+}
+
+/// What came of a mutation.
+#[derive(Debug)]
+struct Outcome {
+    answer: Answer,
+    happened: Option<Happened>,
+}
+
+impl From<Answer> for Outcome {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            happened: None,
+        }
+    }
+}
+
+/// Ids for what a mutation may make; drawn once, however often its transaction runs.
+#[derive(Debug)]
+struct Ids {
+    object: Uuid,
+    event: Uuid,
+}
+
+impl Ids {
+    fn new() -> Self {
+        Self {
+            object: Uuid::now_v7(),
+            event: Uuid::now_v7(),
+        }
+    }
+
+    fn object(&self, prefix: &str) -> String {
+        format!("{prefix}_{}", self.object.simple())
+    }
 }
 
 /// The sandbox's database.
 #[derive(Debug, Clone)]
 pub struct Book {
     pg: Pg,
+    /// Whether somebody is to be told by webhook.
+    tells: bool,
 }
 
-const COLUMNS: &str = "id, amount, amount_received, currency, status, payment_method, metadata, decline_code, created_at";
-
 impl Book {
-    /// The book in this database.
-    pub const fn new(pg: Pg) -> Self {
-        Self { pg }
+    /// The book in this database. `tells` says whether events are to be told by webhook.
+    pub const fn new(pg: Pg, tells: bool) -> Self {
+        Self { pg, tells }
     }
 
     /// The answer to a mutation: the first one its key was given, or that of doing it now.
@@ -105,7 +140,7 @@ impl Book {
     /// # Errors
     /// When the database is away.
     pub async fn answer(&self, request: Keyed<'_>, now: Timestamp) -> Result<Answer, PgError> {
-        let new_id = &format!("pi_{}", Uuid::now_v7().simple());
+        let ids = &Ids::new();
         self.pg
             .serializable("sandbox.answer", |mut tx| async move {
                 if let Some(key) = request.key
@@ -113,56 +148,48 @@ impl Book {
                 {
                     return Ok(answer);
                 }
-                let answer = carry_out(&mut tx, request.operation, new_id, now).await?;
+                let outcome = match request.ask {
+                    Ask::Do(operation) => carry_out(&mut tx, operation, ids, now).await?,
+                    Ask::Fail(answer) => answer.clone().into(),
+                };
                 if let Some(key) = request.key {
-                    remember(&mut tx, key, request.fingerprint, &answer).await?;
+                    remember(&mut tx, key, request.fingerprint, &outcome.answer).await?;
                 }
-                Ok(answer)
+                if let Some(happened) = outcome.happened {
+                    let happened = happened.asked_by(request.key);
+                    events::append(&mut tx, ids, happened, self.tells, now).await?;
+                }
+                Ok(outcome.answer)
             })
             .await
     }
 
-    /// One payment.
+    /// Lets something happen that nobody asked for.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn get(&self, id: &str) -> Result<Option<Payment>, PgError> {
-        let sql = format!("SELECT {COLUMNS} FROM payment_intents WHERE id = $1");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(id)
-            .fetch_optional(self.pg.pool())
-            .await?)
-    }
-
-    /// Payments, newest first, after `after` in that order.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn list(&self, limit: i64, after: Option<&str>) -> Result<Vec<Payment>, PgError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM payment_intents
-             WHERE $2::text IS NULL OR seq < (SELECT seq FROM payment_intents WHERE id = $2)
-             ORDER BY seq DESC LIMIT $1"
-        );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(limit)
-            .bind(after)
-            .fetch_all(self.pg.pool())
-            .await?)
-    }
-
-    /// Payments with all of this metadata, newest first.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn search(&self, metadata: &Metadata, limit: i64) -> Result<Vec<Payment>, PgError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM payment_intents WHERE metadata @> $1 ORDER BY seq DESC LIMIT $2"
-        );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(Json(metadata))
-            .bind(limit);
-        Ok(query.fetch_all(self.pg.pool()).await?)
+    pub async fn befall(&self, fate: &Fate, now: Timestamp) -> Result<Answer, PgError> {
+        let ids = &Ids::new();
+        self.pg
+            .serializable("sandbox.befall", |mut tx| async move {
+                let outcome = match fate {
+                    Fate::Disputed {
+                        payment,
+                        amount,
+                        reason,
+                    } => disputes::open(&mut tx, ids, payment, *amount, reason, now).await?,
+                    Fate::DisputeClosed { id, won } => disputes::close(&mut tx, id, *won).await?,
+                    Fate::HoldExpired { payment } => {
+                        payments::cancel(&mut tx, payment, Some("automatic"), now).await?
+                    }
+                    Fate::RefundFailed { id, reason } => refunds::fail(&mut tx, id, reason).await?,
+                };
+                if let Some(happened) = outcome.happened {
+                    events::append(&mut tx, ids, happened, self.tells, now).await?;
+                }
+                Ok(outcome.answer)
+            })
+            .await
     }
 
     /// Whether the database answers.
@@ -183,7 +210,7 @@ async fn replay(
             .await?;
     Ok(row.map(|(first, status, body)| {
         if first == fingerprint {
-            Answer { status: status.unsigned_abs(), body }
+            Answer { status: status.unsigned_abs(), body, replayed: true }
         } else {
             let message = "Keys for idempotent requests can only be used with the same parameters they were first used with.";
             Answer::error(400, ErrorType::Idempotency, "idempotency_key_reused", message)
@@ -212,101 +239,24 @@ async fn remember(
 async fn carry_out(
     conn: &mut PgConnection,
     operation: &Operation,
-    new_id: &str,
+    ids: &Ids,
     now: Timestamp,
-) -> Result<Answer, PgError> {
+) -> Result<Outcome, PgError> {
     match operation {
-        Operation::Create(new) => create(conn, new, new_id, now).await,
-        Operation::Capture { id, amount } => end(conn, id, "succeeded", *amount).await,
-        Operation::Cancel { id } => end(conn, id, "canceled", None).await,
+        Operation::Create(new) => payments::create(conn, new, ids, now).await,
+        Operation::Raise {
+            id,
+            amount,
+            decline,
+        } => payments::raise(conn, id, *amount, decline.as_deref()).await,
+        Operation::Capture {
+            id,
+            amount,
+            decline,
+        } => payments::capture(conn, id, *amount, decline.as_deref()).await,
+        Operation::Cancel { id, reason } => {
+            payments::cancel(conn, id, reason.as_deref(), now).await
+        }
+        Operation::Refund(new) => refunds::create(conn, new, ids, now).await,
     }
-}
-
-async fn create(
-    conn: &mut PgConnection,
-    new: &NewPayment,
-    id: &str,
-    now: Timestamp,
-) -> Result<Answer, PgError> {
-    let status = if new.decline.is_some() {
-        "requires_payment_method"
-    } else {
-        "requires_capture"
-    };
-    let sql = format!(
-        "INSERT INTO payment_intents (id, amount, currency, status, payment_method, metadata, decline_code, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING {COLUMNS}"
-    );
-    let payment: Payment = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(id)
-        .bind(new.amount)
-        .bind(&new.currency)
-        .bind(status)
-        .bind(&new.payment_method)
-        .bind(Json(&new.metadata))
-        .bind(&new.decline)
-        .bind(now)
-        .fetch_one(conn)
-        .await?;
-    Ok(if new.decline.is_some() {
-        Answer::declined(&payment)
-    } else {
-        Answer::payment(&payment)
-    })
-}
-
-/// Captures or cancels. From any state but `requires_capture`: 400 `payment_intent_unexpected_state`, as Stripe does.
-async fn end(
-    conn: &mut PgConnection,
-    id: &str,
-    status: &str,
-    amount: Option<i64>,
-) -> Result<Answer, PgError> {
-    let sql = format!("SELECT {COLUMNS} FROM payment_intents WHERE id = $1 FOR UPDATE");
-    let found: Option<Payment> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(id)
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some(payment) = found else {
-        return Ok(Answer::missing(id));
-    };
-    if payment.status != "requires_capture" {
-        let message = format!(
-            "This PaymentIntent cannot become {status} because it has a status of {}.",
-            payment.status
-        );
-        return Ok(Answer::error(
-            400,
-            ErrorType::InvalidRequest,
-            "payment_intent_unexpected_state",
-            message,
-        ));
-    }
-    let received = if status == "succeeded" {
-        amount.unwrap_or(payment.amount)
-    } else {
-        0
-    };
-    if received > payment.amount {
-        let message = format!(
-            "The amount {received} is more than the {} that can be captured.",
-            payment.amount
-        );
-        return Ok(Answer::error(
-            400,
-            ErrorType::InvalidRequest,
-            "amount_too_large",
-            message,
-        ));
-    }
-    let sql = format!(
-        "UPDATE payment_intents SET status = $2, amount_received = $3 WHERE id = $1 RETURNING {COLUMNS}"
-    );
-    let payment: Payment = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(id)
-        .bind(status)
-        .bind(received)
-        .fetch_one(conn)
-        .await?;
-    Ok(Answer::payment(&payment))
 }

@@ -2,61 +2,24 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use hexcab_payment::{
     domain::{ProcessorId, State, decide::Command},
-    processor::{Failure, HoldRequest, Payment, Processor, http::HttpProcessor},
+    processor::http::HttpProcessor,
     store::StoreError,
 };
-use hexcab_types::{IntentId, Money};
 use tokio::sync::Notify;
 
-use crate::rig::{Ride, Rig};
-
-/// The real processor, whose answers to mutations never arrive: the worker is killed while it waits.
-struct AnswersNever {
-    inner: HttpProcessor,
-    done: Arc<Notify>,
-}
-
-impl AnswersNever {
-    async fn never<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
-        assert!(answer.is_ok(), "the step was done");
-        self.done.notify_one();
-        std::future::pending().await
-    }
-}
-
-#[async_trait]
-impl Processor for AnswersNever {
-    async fn hold(&self, key: &str, request: &HoldRequest) -> Result<Payment, Failure> {
-        self.never(self.inner.hold(key, request).await).await
-    }
-    async fn capture(
-        &self,
-        key: &str,
-        id: &ProcessorId,
-        amount: Money,
-    ) -> Result<Payment, Failure> {
-        self.never(self.inner.capture(key, id, amount).await).await
-    }
-    async fn cancel(&self, key: &str, id: &ProcessorId) -> Result<Payment, Failure> {
-        self.never(self.inner.cancel(key, id).await).await
-    }
-    async fn get(&self, id: &ProcessorId) -> Result<Payment, Failure> {
-        self.inner.get(id).await
-    }
-    async fn find(&self, intent: IntentId) -> Result<Option<Payment>, Failure> {
-        self.inner.find(intent).await
-    }
-}
+use crate::{
+    rig::{Ride, Rig},
+    tampered::{Tampered, Tampering},
+};
 
 /// A worker that is killed after the processor did the step and before the answer was recorded.
 async fn die_in_the_middle(rig: &Rig) {
     let done = Arc::new(Notify::new());
-    let worker = rig.worker_with(Arc::new(AnswersNever {
+    let worker = rig.worker_with(Arc::new(Tampered {
         inner: rig.sandbox.processor(),
-        done: done.clone(),
+        with: Tampering::AnswersNever(done.clone()),
     }));
     tokio::select! {
         ended = worker.work_once() => panic!("the worker lived: {ended:?}"),
@@ -82,7 +45,7 @@ async fn a_worker_killed_before_it_recorded_is_completed_by_another_without_a_se
         );
         rig.expire_leases().await;
         rig.work().await;
-        assert!(matches!(rig.intent(&ride).await.state, State::Held { .. }));
+        assert!(matches!(rig.intent(&ride).await.state, State::Held(_)));
 
         rig.tell(&end).await;
         die_in_the_middle(&rig).await;
@@ -154,6 +117,6 @@ async fn a_processor_that_is_away_costs_delay_only() {
     let worker = rig.worker_with(Arc::new(HttpProcessor::new(&nowhere).unwrap()));
     assert!(worker.work_once().await.unwrap());
     assert!(matches!(rig.intent(&ride).await.state, State::Unknown(_)));
-    rig.work_until(&ride, |state| matches!(state, State::Held { .. }))
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
         .await;
 }

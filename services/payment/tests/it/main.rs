@@ -5,9 +5,12 @@
 mod app;
 mod crashes;
 mod events;
-mod guards;
 mod life;
-mod model;
+mod listener;
+mod process;
+mod processor;
 mod rig;
 mod sandbox;
+mod stripe_mock;
+mod tampered;
 mod unknown;

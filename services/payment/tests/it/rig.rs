@@ -4,14 +4,14 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use hexcab_bus::{Handler as _, Incoming, topic};
-use hexcab_chassis::{Clock, Tasks};
+use hexcab_chassis::{Clock, Secret, Tasks};
 use hexcab_payment::{
-    app::MIGRATOR,
-    config::ProcessorConfig,
+    app,
+    config::{Config, ProcessorConfig},
     consumer::TripListener,
     domain::{Intent, State},
     processor::{Processor, http::HttpProcessor},
-    sandbox,
+    sandbox::{self, config::WebhookConfig},
     store::Store,
     worker::Worker,
 };
@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// The ride's trace, in every event.
 pub const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+/// Signs the sandbox's webhooks.
+pub const WEBHOOK_SECRET: &str = "whsec_test";
 /// How long the service waits for the processor in tests.
 pub const PROCESSOR_TIMEOUT_MS: u64 = 400;
 
@@ -61,7 +63,16 @@ impl Ride {
             fare: usd(2_000),
             driver_pay: usd(1_400),
             tax: usd(150),
+            payment_method: trip::PaymentMethod::Card.into(),
             ..trip::Trip::default()
+        }
+    }
+
+    /// A trip whose driver is known.
+    pub fn driven(&self) -> trip::Trip {
+        trip::Trip {
+            driver: self.driver.name(),
+            ..self.after()
         }
     }
 
@@ -72,16 +83,70 @@ impl Ride {
         )
     }
 
-    pub fn completed(&self, charge: i64) -> Incoming {
+    pub fn activated(&self) -> Incoming {
+        let event = trip::trip_event::Event::Activated(trip::TripActivated {});
+        incoming(self.after(), event)
+    }
+
+    /// The ride began after this much waiting.
+    pub fn started(&self, waiting_fee: i64) -> Incoming {
         let after = trip::Trip {
-            driver: self.driver.name(),
+            waiting_fee: usd(waiting_fee),
+            ..self.driven()
+        };
+        incoming(
+            after,
+            trip::trip_event::Event::Started(trip::TripStarted {}),
+        )
+    }
+
+    /// The ride ended, for this; the driver is owed 14.00 of it.
+    pub fn completed(&self, charge: i64) -> Incoming {
+        self.completed_with(charge, 1_400)
+    }
+
+    pub fn completed_with(&self, charge: i64, due: i64) -> Incoming {
+        let after = trip::Trip {
             charge: usd(charge),
-            ..self.after()
+            driver_due: usd(due),
+            ..self.driven()
         };
         incoming(
             after,
             trip::trip_event::Event::Completed(trip::TripCompleted {}),
         )
+    }
+
+    /// Nobody came: a fee, of which the driver is owed some.
+    pub fn no_show(&self, fee: i64, due: i64) -> Incoming {
+        let cancellation = trip::Cancellation {
+            by: trip::CancelledBy::Driver.into(),
+            reason: trip::CancelReason::NoShow.into(),
+            fee: usd(fee),
+            ..trip::Cancellation::default()
+        };
+        let after = trip::Trip {
+            charge: usd(fee),
+            driver_due: usd(due),
+            cancellation: Some(cancellation),
+            ..self.driven()
+        };
+        let event = trip::TripCancelled {
+            driver: self.driver.name(),
+        };
+        incoming(after, trip::trip_event::Event::Cancelled(event))
+    }
+
+    /// The same event of the same ride, paid in cash.
+    pub fn in_cash(event: &Incoming) -> Incoming {
+        let mut body = trip::TripEvent::decode(event.payload.clone()).unwrap();
+        if let Some(after) = &mut body.after {
+            after.payment_method = trip::PaymentMethod::Cash.into();
+        }
+        Incoming {
+            payload: body.encode_to_vec().into(),
+            ..event.clone()
+        }
     }
 
     pub fn cancelled(&self, fee: i64) -> Incoming {
@@ -137,10 +202,21 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub async fn start() -> Self {
+        Self::telling(None).await
+    }
+
+    /// A sandbox that tells this URL what happened.
+    pub async fn telling(url: Option<String>) -> Self {
         let db = TestDb::create("sandbox").await;
         let config = sandbox::Config {
             postgres: db.config(),
             latency_ms: 0,
+            webhooks: WebhookConfig {
+                url,
+                secret: Secret::new(WEBHOOK_SECRET),
+                pause_max_ms: 500,
+                ..WebhookConfig::default()
+            },
             ..sandbox::Config::default()
         };
         let app = sandbox::App::build(config, Clock::system()).await.unwrap();
@@ -167,6 +243,18 @@ impl Sandbox {
         HttpProcessor::new(&config).unwrap()
     }
 
+    /// Lets something befall the processor that nobody asked it for.
+    pub async fn befall(&self, path: &str, body: serde_json::Value) -> serde_json::Value {
+        let response = reqwest::Client::new()
+            .post(format!("{}/sandbox/{path}", self.url()))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200, "{path} {body}");
+        response.json().await.unwrap()
+    }
+
     /// Sets a fault, as JSON.
     pub async fn fault(&self, rule: serde_json::Value) {
         let response = reqwest::Client::new()
@@ -175,6 +263,16 @@ impl Sandbox {
             .send()
             .await;
         assert_eq!(response.unwrap().status(), 201, "{rule}");
+    }
+
+    /// Whether a webhook waits although nobody refused it.
+    pub async fn webhook_is_late(&self) -> bool {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM deliveries WHERE last_answer = 'late on demand')",
+        )
+        .fetch_one(self.pg.pool())
+        .await
+        .unwrap()
     }
 
     /// Status and received amount of every payment of a trip.
@@ -195,7 +293,10 @@ impl Drop for Sandbox {
 
 /// The service in parts.
 pub struct Rig {
+    /// As the owner of the tables.
     pub pg: Pg,
+    /// As the service.
+    pub service: Pg,
     pub store: Store,
     pub sandbox: Sandbox,
     listener: TripListener,
@@ -205,14 +306,21 @@ pub struct Rig {
 impl Rig {
     pub async fn start() -> Self {
         hexcab_testkit::telemetry();
+        Self::start_at(Clock::system()).await
+    }
+
+    pub async fn start_at(clock: Clock) -> Self {
         let (db, sandbox) = (TestDb::create("payment").await, Sandbox::start().await);
         let pg = db.connect().await;
-        pg.migrate(&MIGRATOR).await.unwrap();
-        hexcab_bus::migrate(&pg).await.unwrap();
-        let store = Store::new(pg.clone(), Clock::system(), Duration::from_secs(60));
+        app::migrate(&pg).await.unwrap();
+        let service = Pg::connect_as(&db.config(), "payment", hexcab_ledger::ROLE)
+            .await
+            .unwrap();
+        let store = Store::new(service.clone(), clock, Config::default().rules());
         let listener = TripListener::new(store.clone(), Arc::default());
         Self {
             pg,
+            service,
             store,
             sandbox,
             listener,
@@ -225,7 +333,9 @@ impl Rig {
     }
 
     pub fn worker_with(&self, processor: Arc<dyn Processor>) -> Worker {
-        Worker::new(self.store.clone(), processor, Arc::new(Notify::new()))
+        let wake = Arc::new(Notify::new());
+        // The sandbox finds at once what it made.
+        Worker::new(self.store.clone(), processor, wake, Duration::ZERO)
     }
 
     /// Delivers an event.
@@ -265,16 +375,25 @@ impl Rig {
     pub async fn balances(&self, ride: &Ride) -> BTreeMap<String, (i64, i64)> {
         let (rider, driver) = (ride.rider.name(), ride.driver.name());
         let name = |account: String| account.replace(&rider, "rider").replace(&driver, "driver");
-        let balances = self.store.balances().await.unwrap();
-        balances
-            .iter()
-            .map(|b| {
-                (
-                    name(b.account.to_string()),
-                    (b.posted.minor, b.pending.minor),
-                )
-            })
-            .collect()
+        let balances = self.all_balances().await.into_iter();
+        let named = balances.map(|(account, balance)| (name(account), balance));
+        named.filter(|(_, balance)| *balance != (0, 0)).collect()
+    }
+
+    /// Account → (posted, pending), of everybody.
+    pub async fn all_balances(&self) -> BTreeMap<String, (i64, i64)> {
+        let balances = self.store.trial_balance().await.unwrap();
+        let of = |balance: &hexcab_ledger::Balance| {
+            let pending = balance.totals.credits_pending - balance.totals.debits_pending;
+            (balance.account.to_string(), (balance.net().minor, pending))
+        };
+        balances.accounts.iter().map(of).collect()
+    }
+
+    /// Everything that must be true of the ledger and is not.
+    pub async fn ledger_violations(&self) -> Vec<hexcab_ledger::Violation> {
+        let conn = &mut *self.pg.pool().acquire().await.unwrap();
+        hexcab_ledger::violations(conn).await.unwrap()
     }
 
     /// What the outbox tells of a trip: kind and event, in order.

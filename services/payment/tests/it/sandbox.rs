@@ -1,5 +1,9 @@
 //! The sandbox processor by itself, over raw HTTP: Stripe's rules for keys, states and errors.
 
+mod keys;
+mod money;
+mod webhooks;
+
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use hexcab_payment::{
-    domain::{ProcessorId, State, Unanswered},
-    processor::{Failure, HoldRequest, Payment, Processor, http::HttpProcessor},
-};
-use hexcab_types::{IntentId, Money};
+use hexcab_payment::domain::{State, Unanswered};
 use serde_json::json;
 
-use crate::rig::{Ride, Rig};
+use crate::{
+    rig::{Ride, Rig},
+    tampered::{Tampered, Tampering},
+};
 
 /// Longer than the service waits.
 const TOO_LATE_MS: u64 = 2_000;
@@ -41,7 +39,7 @@ async fn a_hold_whose_answer_was_lost_is_asked_for_and_not_placed_twice() {
         "nothing is told that is not known"
     );
 
-    rig.work_until(&ride, |state| matches!(state, State::Held { .. }))
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
         .await;
     assert_eq!(
         rig.sandbox.payments(&ride).await,
@@ -61,7 +59,7 @@ async fn a_capture_whose_answer_was_lost_is_asked_for_and_not_taken_twice() {
     rig.tell(&ride.requested()).await;
     rig.tell(&ride.completed(2_000)).await;
     rig.work_until(&ride, |state| {
-        matches!(state, State::Unknown(Unanswered::Capture { .. }))
+        matches!(state, State::Unknown(Unanswered::Capture(_)))
     })
     .await;
     assert_eq!(
@@ -98,39 +96,12 @@ async fn a_lost_answer_is_asked_for_even_where_keys_are_forgotten() {
         .execute(rig.sandbox.pg.pool())
         .await
         .unwrap();
-    rig.work_until(&ride, |state| matches!(state, State::Held { .. }))
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
         .await;
     assert_eq!(
         rig.sandbox.payments(&ride).await,
         [("requires_capture".to_owned(), 0)]
     );
-}
-
-/// The real processor, whose search is behind: it does not find what was made just now, as Stripe's may not.
-struct FindsNothing(HttpProcessor);
-
-#[async_trait]
-impl Processor for FindsNothing {
-    async fn hold(&self, key: &str, request: &HoldRequest) -> Result<Payment, Failure> {
-        self.0.hold(key, request).await
-    }
-    async fn capture(
-        &self,
-        key: &str,
-        id: &ProcessorId,
-        amount: Money,
-    ) -> Result<Payment, Failure> {
-        self.0.capture(key, id, amount).await
-    }
-    async fn cancel(&self, key: &str, id: &ProcessorId) -> Result<Payment, Failure> {
-        self.0.cancel(key, id).await
-    }
-    async fn get(&self, id: &ProcessorId) -> Result<Payment, Failure> {
-        self.0.get(id).await
-    }
-    async fn find(&self, _: IntentId) -> Result<Option<Payment>, Failure> {
-        Ok(None)
-    }
 }
 
 #[tokio::test]
@@ -142,10 +113,13 @@ async fn a_lost_hold_that_is_not_found_yet_is_sent_again_with_its_first_key() {
         )
         .await;
     rig.tell(&ride.requested()).await;
-    let worker = rig.worker_with(Arc::new(FindsNothing(rig.sandbox.processor())));
+    let worker = rig.worker_with(Arc::new(Tampered {
+        inner: rig.sandbox.processor(),
+        with: Tampering::FindsNothing,
+    }));
     hexcab_testkit::eventually(|| async {
         worker.work_once().await.unwrap();
-        matches!(rig.intent(&ride).await.state, State::Held { .. }).then_some(())
+        matches!(rig.intent(&ride).await.state, State::Held(_)).then_some(())
     })
     .await;
     assert_eq!(
@@ -165,7 +139,7 @@ async fn a_void_whose_answer_was_lost_is_asked_for() {
     rig.tell(&ride.requested()).await;
     rig.tell(&ride.cancelled(0)).await;
     rig.work_until(&ride, |state| {
-        matches!(state, State::Unknown(Unanswered::Void { .. }))
+        matches!(state, State::Unknown(Unanswered::Void(_)))
     })
     .await;
     rig.work_until(&ride, |state| matches!(state, State::Voided { .. }))
@@ -186,7 +160,7 @@ async fn a_hold_that_never_reached_the_processor_is_sent_again_with_its_first_ke
         .fault(json!({"kind": "error_500", "count": 2}))
         .await;
     rig.tell(&ride.requested()).await;
-    rig.work_until(&ride, |state| matches!(state, State::Held { .. }))
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
         .await;
     assert_eq!(
         rig.sandbox.payments(&ride).await,

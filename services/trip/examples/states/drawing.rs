@@ -242,7 +242,21 @@ const fn label(command: &Command) -> (&'static str, &'static str) {
     let name = match command {
         Command::Cancel(Canceller::RiderBusy) => "rider busy",
         Command::Cancel(Canceller::PaymentDeclined) => "hold declined",
-        other => other.name(),
+        Command::Cancel(Canceller::Rider { .. })
+        | Command::Activate
+        | Command::Offer(_)
+        | Command::Accept(_)
+        | Command::Decline(_)
+        | Command::ExpireOffer { .. }
+        | Command::ExpireRequest
+        | Command::Stall { .. }
+        | Command::Arrive { .. }
+        | Command::Start { .. }
+        | Command::Complete { .. }
+        | Command::NoShow { .. }
+        | Command::Release { .. }
+        | Command::Reassign { .. }
+        | Command::ForceEnd { .. } => command.name(),
     };
     (name, by)
 }

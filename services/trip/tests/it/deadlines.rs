@@ -235,7 +235,7 @@ async fn a_trip_that_always_fails_rests_and_delays_nobody() {
     store.advance(1);
     let other = store.offered(2).await.id;
     store.advance(20);
-    let (mut sweeper, mut now) = (Sweeper::new(store.trips.clone()), Instant::now());
+    let (mut sweeper, mut now) = (Sweeper::new(store.trips.0.clone()), Instant::now());
     assert_eq!(
         sweeper.sweep(now).await.unwrap(),
         swept(2, 1),
@@ -275,7 +275,7 @@ async fn a_whole_batch_that_somebody_else_is_at_does_not_starve_the_next() {
     store.advance(1);
     let last = store.request(65).await.id;
     store.advance(481);
-    let (mut sweeper, now) = (Sweeper::new(store.trips.clone()), Instant::now());
+    let (mut sweeper, now) = (Sweeper::new(store.trips.0.clone()), Instant::now());
     assert_eq!(sweeper.sweep(now).await.unwrap(), swept(64, 0));
     assert_eq!(sweeper.sweep(now).await.unwrap(), swept(1, 1));
     assert_eq!(store.trips.get(last).await.unwrap().state.name(), "EXPIRED");

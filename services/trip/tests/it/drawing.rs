@@ -1,15 +1,15 @@
 //! The drawing of the states in ARCHITECTURE.md is what `decide` says today.
 
 #[path = "../../examples/states/drawing.rs"]
-mod drawing;
+mod states;
 
 #[test]
 fn the_states_are_drawn_as_they_are_decided() {
-    let drawn = drawing::drawn().unwrap();
-    let path = drawing::architecture();
+    let drawn = states::drawn().unwrap();
+    let path = states::architecture();
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(
-        drawing::with(&text, &drawn).unwrap() == text,
+        states::with(&text, &drawn).unwrap() == text,
         "{} shows other states than decide has: run `cargo run -p hexcab-trip --example states -- --write`",
         path.display()
     );

@@ -79,8 +79,14 @@ impl Record {
 struct Partition {
     topic: String,
     number: i32,
+    first: i64,
     next: i64,
-    empty: bool,
+}
+
+impl Partition {
+    const fn is_empty(&self) -> bool {
+        self.first >= self.next
+    }
 }
 
 fn partitions(
@@ -102,8 +108,8 @@ fn partitions(
             all.push(Partition {
                 topic: topic.clone(),
                 number: partition.id(),
+                first,
                 next,
-                empty: first >= next,
             });
         }
     }
@@ -124,26 +130,36 @@ fn settings(brokers: &str) -> ClientConfig {
     settings
 }
 
-fn assignment(partitions: &[Partition], from: Offset) -> anyhow::Result<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        list.add_partition_offset(&partition.topic, partition.number, from)?;
-    }
-    Ok(list)
-}
-
 /// Everything that the broker has of these topics now.
 ///
 /// # Errors
 /// When it does not answer.
 pub async fn read_all(brokers: &str, topics: Vec<String>) -> anyhow::Result<Vec<Record>> {
+    read_newest(brokers, topics, usize::MAX).await
+}
+
+/// The newest so many records of each partition of these topics.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn read_newest(
+    brokers: &str,
+    topics: Vec<String>,
+    newest: usize,
+) -> anyhow::Result<Vec<Record>> {
     let (settings, brokers) = (settings(brokers), brokers.to_owned());
+    let newest = i64::try_from(newest).unwrap_or(i64::MAX);
     // librdkafka's calls block.
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = settings.create().context("connect to the broker")?;
         let mut left = partitions(&brokers, &client, &topics)?;
-        left.retain(|partition| !partition.empty);
-        client.assign(&assignment(&left, Offset::Beginning)?)?;
+        left.retain(|partition| !partition.is_empty());
+        let mut list = TopicPartitionList::new();
+        for partition in &left {
+            let from = partition.first.max(partition.next.saturating_sub(newest));
+            list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(from))?;
+        }
+        client.assign(&list)?;
         let mut records = Vec::new();
         while !left.is_empty() {
             let Some(message) = client.poll(PATIENCE) else {
@@ -171,7 +187,11 @@ pub async fn follow(brokers: &str, topics: Vec<String>) -> anyhow::Result<Stream
         let client: BaseConsumer = settings.create().context("connect to the broker")?;
         let all = partitions(&brokers, &client, &topics)?;
         let consumer: StreamConsumer = settings.create()?;
-        consumer.assign(&assignment(&all, Offset::End)?)?;
+        let mut list = TopicPartitionList::new();
+        for partition in &all {
+            list.add_partition_offset(&partition.topic, partition.number, Offset::End)?;
+        }
+        consumer.assign(&list)?;
         Ok(consumer)
     })
     .await?

@@ -42,6 +42,24 @@ pub async fn run(brokers: &str, command: DlqCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Every open letter in a line.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn summaries(brokers: &str) -> anyhow::Result<Vec<String>> {
+    let topics = topic::ALL.iter().map(|topic| topic::dead_letters(topic));
+    let letters = Letterbox::of(read_all(brokers, topics.collect()).await?).open;
+    let line = |letter: &Record| {
+        let [kind, subject] = ["ce_type", "ce_subject"].map(|key| letter.header(key));
+        let [by, why] = [dlq::CONSUMER, dlq::REASON].map(|key| letter.header(key));
+        format!(
+            "{} {kind} {subject}, refused by {by}: {why}",
+            letter.position()
+        )
+    };
+    Ok(letters.iter().map(line).collect())
+}
+
 /// What was done with a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {

@@ -103,7 +103,11 @@ impl Chance {
             125..155 => {
                 let mut group = self.again();
                 group.truncate(1);
-                group.push(self.any());
+                let more = match group.first().copied() {
+                    Some(first) if self.rng.random_bool(0.5) => self.end(&first),
+                    _ => self.any(),
+                };
+                group.push(more);
                 group
             }
             155..300 => self.ride(),

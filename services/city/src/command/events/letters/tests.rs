@@ -106,9 +106,9 @@ struct Rig {
 
 impl Rig {
     async fn new() -> Self {
-        let broker = Broker::start().unwrap();
+        let broker = Broker::start(0, 0).await.unwrap();
         let config = BusConfig {
-            brokers: broker.bootstrap().to_owned(),
+            brokers: broker.address().to_string(),
             ..BusConfig::default()
         };
         let (choosy, tasks) = (Arc::new(Choosy::default()), Tasks::new());
@@ -140,7 +140,12 @@ impl Rig {
 
     async fn open(&self) -> Vec<Record> {
         let topics = vec![topic::dead_letters(topic::TRIP)];
-        Letterbox::of(read_all(self.broker.bootstrap(), topics).await.unwrap()).open
+        Letterbox::of(
+            read_all(&self.broker.address().to_string(), topics)
+                .await
+                .unwrap(),
+        )
+        .open
     }
 
     async fn until_open(&self, count: usize) {
@@ -148,7 +153,7 @@ impl Rig {
     }
 
     async fn run(&self, command: DlqCommand) -> anyhow::Result<()> {
-        run(self.broker.bootstrap(), command).await
+        run(&self.broker.address().to_string(), command).await
     }
 
     fn taken(&self) -> Vec<String> {
@@ -246,15 +251,17 @@ async fn a_dropped_letter_is_gone_and_nothing_is_sent() {
         .unwrap_err();
     assert!(gone.to_string().contains("was dropped already"), "{gone}");
     let topic = vec![topic::TRIP.to_owned()];
-    let there = read_all(rig.broker.bootstrap(), topic).await.unwrap();
+    let there = read_all(&rig.broker.address().to_string(), topic)
+        .await
+        .unwrap();
     assert_eq!(there.len(), 3, "what was published, and nothing more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_not_there_is_named() {
     let gone = {
-        let broker = Broker::start().unwrap();
-        broker.bootstrap().to_owned()
+        let broker = Broker::start(0, 0).await.unwrap();
+        broker.address().to_string()
     };
     let problem = run(&gone, DlqCommand::List).await.unwrap_err();
     let text = format!("{problem:#}");
