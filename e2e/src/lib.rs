@@ -11,12 +11,13 @@
 mod api;
 mod city;
 mod driver;
+pub mod guards;
 mod rider;
 pub mod spans;
 
 use std::{future::Future, time::Duration};
 
-pub use api::{Answer, Api};
+pub use api::{Answer, Api, new_key};
 pub use city::{City, SERVICES};
 pub use driver::Driver;
 pub use rider::Rider;

@@ -175,3 +175,35 @@ fn versions_stand_in_one_place() {
     }
     none(wrong);
 }
+
+#[test]
+fn every_guard_can_be_taken_away_and_the_page_says_so() {
+    let table = hexcab_e2e::guards::Table::read(&root()).unwrap();
+    none(
+        table
+            .guard
+            .iter()
+            .filter_map(|guard| guard.taken_away(&root()).err())
+            .map(|error| format!("{error:#}"))
+            .collect(),
+    );
+    let page = std::fs::read_to_string(root().join("docs/guards.md")).unwrap();
+    assert!(page == table.page(), "run ./dev guards --write");
+}
+
+#[test]
+fn every_guard_names_a_test_that_is_there() {
+    let sources = files(&["libs", "services", "e2e"], "rs");
+    let table = hexcab_e2e::guards::Table::read(&root()).unwrap();
+    none(
+        table
+            .guard
+            .iter()
+            .map(|guard| guard.test.rsplit("::").next().unwrap().to_owned())
+            .filter(|test| {
+                let head = format!("fn {test}(");
+                !sources.iter().any(|(_, text)| text.contains(&head))
+            })
+            .collect(),
+    );
+}

@@ -111,3 +111,62 @@ pub async fn late_ones_cost_a_fee(city: Arc<City>) {
     assert_eq!(intent.captured.expect("an amount").amount_minor, fee);
     driver.leave(&city).await;
 }
+
+pub async fn by_an_operator_bring_another_driver(city: Arc<City>) {
+    let Offered {
+        rider,
+        driver,
+        trip,
+        offer,
+    } = offered(&city).await;
+    driver.accept(&trip, &offer).await.ok();
+    let (operator, _) = city.api.sign_in("operator").await;
+    let path = format!("/v1/operator/trips/{trip}/reassign");
+    let taken = city
+        .api
+        .post_surely(&operator, &path, &json!({"note": "the car broke down"}))
+        .await
+        .ok();
+    assert_eq!(taken["state"], "REQUESTED");
+    driver
+        .act(&trip, "arrive", json!({"position": PICKUP.json()}))
+        .await
+        .refused(403, "NOT_YOUR_TRIP");
+    let second = Driver::new(&city, PICKUP.north(800.0)).await;
+    let next = second.offer(&trip).await;
+    second.accept(&trip, &next).await.ok();
+    let seen = rider.until(&trip, "EN_ROUTE").await;
+    assert_eq!(seen["driver"], second.id.as_str());
+    assert!(!driver.was_offered(&trip, 1), "it was taken from him");
+    second.drive(&trip, &code(&seen), PICKUP, DROPOFF).await;
+    Driver::leave_all(vec![driver, second], &city).await;
+}
+
+pub async fn for_a_rider_who_does_not_come_cost_a_fee(city: Arc<City>) {
+    let Offered {
+        rider,
+        driver,
+        trip,
+        offer,
+    } = offered(&city).await;
+    driver.accept(&trip, &offer).await.ok();
+    driver
+        .act(&trip, "arrive", json!({"position": PICKUP.json()}))
+        .await
+        .ok();
+    driver
+        .act(&trip, "no-show", json!({}))
+        .await
+        .refused(409, "NO_SHOW_TOO_EARLY");
+    city.clock()
+        .sleep(std::time::Duration::from_secs(305))
+        .await;
+    let ended = driver.act(&trip, "no-show", json!({})).await.ok();
+    assert_eq!(ended["cancellation"]["reason"], "NO_SHOW", "{ended}");
+    let seen = rider.until(&trip, "CANCELLED").await;
+    let fee = seen["charge"]["amount_minor"].as_i64().expect("a charge");
+    assert!(fee > 0, "{seen}");
+    let intent = until_money(&city, &trip, IntentState::Captured).await;
+    assert_eq!(intent.captured.expect("an amount").amount_minor, fee);
+    driver.leave(&city).await;
+}

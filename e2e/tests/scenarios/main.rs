@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
+mod bookings;
 mod broker;
 mod cancels;
 mod crashes;
@@ -66,6 +67,8 @@ fn all() -> Vec<(&'static str, Needs, Work)> {
         Pickup ride::is_carried_from_quote_to_money,
         Pickup ride::is_carried_by_websocket_and_by_grpc,
         Pickup trace::of_a_ride_is_one_tree_over_every_hop,
+        Pickup bookings::wait_for_their_time_and_are_driven,
+        Nothing bookings::can_be_called_off_for_nothing_and_leave_room_for_a_ride_now,
         Nothing quotes::expire,
         Nothing quotes::are_requested_once_whatever_is_repeated,
         Nothing quotes::cannot_be_reused_or_forged_or_borrowed,
@@ -79,6 +82,8 @@ fn all() -> Vec<(&'static str, Needs, Work)> {
         Pickup cancels::while_an_offer_is_open_end_the_trip,
         Pickup cancels::by_the_driver_bring_another_driver,
         Pickup cancels::late_ones_cost_a_fee,
+        Pickup cancels::by_an_operator_bring_another_driver,
+        Pickup cancels::for_a_rider_who_does_not_come_cost_a_fee,
         Pickup races::accept_and_cancel_at_the_same_moment,
         Pickup money::declined_releases_the_driver,
         City crashes::of_each_service_cost_only_delay,

@@ -221,6 +221,43 @@ pub struct TripRules {
     pub pickup_geofence_m: u32,
     /// How long boarding and paying take beside the drive, in seconds.
     pub boarding_s: u32,
+    /// How long before its pickup time a booked ride begins to look for a driver, in seconds. One that is asked for
+    /// within it is looked for at once.
+    #[serde(default = "schedule_lead_s")]
+    pub schedule_lead_s: u32,
+    /// How far ahead a ride may be booked, in seconds.
+    #[serde(default = "schedule_ahead_s")]
+    pub schedule_ahead_s: u32,
+    /// How long a driver waits at the pickup before he may say that nobody came, in seconds.
+    #[serde(default = "no_show_after_s")]
+    pub no_show_after_s: u32,
+    /// How long a driver has at least to reach the pickup before the trip is taken from him, in seconds. (He has three
+    /// times what the road takes, where that is more.)
+    #[serde(default = "stall_min_s")]
+    pub stall_min_s: u32,
+    /// Whether riders may pay their driver in cash.
+    #[serde(default)]
+    pub cash: bool,
+}
+
+/// A quarter of an hour.
+const fn schedule_lead_s() -> u32 {
+    900
+}
+
+/// A week.
+const fn schedule_ahead_s() -> u32 {
+    604_800
+}
+
+/// Five minutes.
+const fn no_show_after_s() -> u32 {
+    300
+}
+
+/// A quarter of an hour.
+const fn stall_min_s() -> u32 {
+    900
 }
 
 impl City {

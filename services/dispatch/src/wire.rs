@@ -28,7 +28,10 @@ pub fn seen(from: &trip::Trip) -> Result<Seen, FieldError> {
         Ok(State::EnRoute | State::Arrived | State::InProgress) => {
             Standing::Driven(name(&from.driver, "driver")?)
         }
-        Ok(State::Completed | State::Cancelled | State::Expired) => Standing::Ended,
+        // A booked trip is none of ours: it comes with a later version when its time has come.
+        Ok(State::Scheduled | State::Completed | State::Cancelled | State::Expired) => {
+            Standing::Ended
+        }
         Ok(State::Unspecified) | Err(_) => {
             return Err(FieldError::new(
                 "state",
@@ -54,7 +57,8 @@ fn request(id: TripId, from: &trip::Trip) -> Result<Request, FieldError> {
         version: from.version,
         product: parsed(&from.product, "product")?,
         pickup: point(from.pickup, "pickup")?,
-        created_at: timestamp(from.create_time, "create_time")?,
+        // A booked trip has waited since its search began, not since it was booked.
+        created_at: timestamp(from.activate_time.or(from.create_time), "create_time")?,
         expires_at: timestamp(from.request_expire_time, "request_expire_time")?,
         excluded: excluded.collect::<Result<_, _>>()?,
         context: Some(from.traceparent.clone()).filter(|context| !context.is_empty()),

@@ -192,6 +192,7 @@ fn read_step(step: Option<trip_action::Step>) -> Result<Step, Problem> {
             position: Some(convert::point(Some(at), "complete")?),
         },
         Some(trip_action::Step::GiveBack(_)) => Step::Release,
+        Some(trip_action::Step::NoShow(_)) => Step::NoShow,
         None => return Err(FieldError::new("step", "is required").into()),
     })
 }

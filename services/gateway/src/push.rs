@@ -83,6 +83,7 @@ fn has(driver: DriverId, trip: &Trip) -> bool {
     let driven = match trip.state() {
         State::EnRoute | State::Arrived | State::InProgress | State::Completed => true,
         State::Unspecified
+        | State::Scheduled
         | State::Requested
         | State::Offered
         | State::Cancelled
@@ -96,6 +97,7 @@ pub fn is_driven(state: State) -> bool {
     match state {
         State::EnRoute | State::Arrived | State::InProgress => true,
         State::Unspecified
+        | State::Scheduled
         | State::Requested
         | State::Offered
         | State::Completed
@@ -109,6 +111,7 @@ pub fn is_terminal(state: State) -> bool {
     match state {
         State::Completed | State::Cancelled | State::Expired => true,
         State::Unspecified
+        | State::Scheduled
         | State::Requested
         | State::Offered
         | State::EnRoute

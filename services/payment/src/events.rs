@@ -39,10 +39,12 @@ fn notice(event: trip::TripEvent) -> Result<Option<Notice>, FieldError> {
     use trip_event::Event as E;
     let kind = convert::required(event.event, "event")?;
     let (driven, ended) = match kind {
-        E::Requested(_) => (false, false),
+        E::Requested(_) | E::Activated(_) => (false, false),
         E::Completed(_) => (true, true),
         E::Cancelled(_) | E::Expired(_) => (false, true),
-        E::OfferMade(_)
+        // A booked ride is held for when a driver is looked for.
+        E::Scheduled(_)
+        | E::OfferMade(_)
         | E::OfferAccepted(_)
         | E::OfferDeclined(_)
         | E::OfferExpired(_)

@@ -30,7 +30,8 @@ pub const TRIP_CONSUMER: &str = "pricing";
 pub const SUPPLY_CONSUMER: &str = "pricing-supply";
 const SOURCE: &str = "pricing";
 
-/// Counts requested trips as demand. Other events of trips are no demand and leave no trace.
+/// Counts trips that are looked for as demand: requested ones, and booked ones when their time has come. Other events of
+/// trips are no demand and leave no trace.
 pub struct TripHandler {
     /// The cities that are priced here.
     pub markets: Markets,
@@ -42,7 +43,10 @@ pub struct TripHandler {
 impl Handler for TripHandler {
     async fn handle(&self, event: &Incoming) -> Result<(), Failure> {
         let trip_event: TripEvent = decode(event)?;
-        if !matches!(trip_event.event, Some(Event::Requested(_))) {
+        if !matches!(
+            trip_event.event,
+            Some(Event::Requested(_) | Event::Activated(_))
+        ) {
             return Ok(());
         }
         let request = Request::read(trip_event).map_err(poison)?;

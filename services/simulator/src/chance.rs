@@ -12,6 +12,8 @@ use uuid::Uuid;
 const REACTION_S: std::ops::Range<f64> = 1.0..6.0;
 /// When a rider who changes his mind does so, city seconds after the request.
 const CHANGE_OF_MIND_S: std::ops::Range<f64> = 15.0..240.0;
+/// How long a rider who is late keeps his driver waiting at the pickup, city seconds.
+const LATE_S: std::ops::Range<f64> = 60.0..280.0;
 
 /// What a choice is about; each kind has its own stream of chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,14 @@ pub struct RiderRates {
     pub cancel: f64,
     /// Share of riders who go on following by WebSocket once they are in the car, 0 to 1.
     pub follow: f64,
+    /// Share of riders who pay in cash, 0 to 1.
+    pub cash: f64,
+    /// Share of riders who keep the driver waiting at the pickup, 0 to 1.
+    pub late: f64,
+    /// Share of riders who do not come to the pickup, 0 to 1.
+    pub no_show: f64,
+    /// Share of riders who give a tip, when they do not pay in cash, 0 to 1.
+    pub tip: f64,
 }
 
 /// What one rider has in mind from the start.
@@ -80,6 +90,14 @@ pub struct RiderMind {
     pub cancels_after: Option<Duration>,
     /// Watches the phone during the ride too, instead of looking again at its end.
     pub follows_ride: bool,
+    /// Pays the driver in cash.
+    pub pays_cash: bool,
+    /// Keeps the driver waiting for so long. City time.
+    pub late: Duration,
+    /// Does not come to the pickup.
+    pub no_show: bool,
+    /// Gives a tip.
+    pub tips: bool,
 }
 
 /// The seed of a simulation.
@@ -124,9 +142,19 @@ impl Chance {
         let mut chance = self.stream(Kind::Rider, who, 0);
         let (cancels, follows) = (chance.random_range(0.0..1.0), chance.random_range(0.0..1.0));
         let after = Duration::from_secs_f64(chance.random_range(CHANGE_OF_MIND_S));
+        let [pays, waits, comes, gives] = chance.random::<[f64; 4]>();
+        let late = Duration::from_secs_f64(chance.random_range(LATE_S));
         RiderMind {
             cancels_after: (cancels < rates.cancel).then_some(after),
             follows_ride: follows < rates.follow,
+            pays_cash: pays < rates.cash,
+            late: if waits < rates.late {
+                late
+            } else {
+                Duration::ZERO
+            },
+            no_show: comes < rates.no_show,
+            tips: gives < rates.tip && pays >= rates.cash,
         }
     }
 
@@ -154,6 +182,28 @@ mod tests {
         accept: 0.90,
         decline: 0.07,
     };
+    const RIDERS: RiderRates = RiderRates {
+        cancel: 0.02,
+        follow: 0.25,
+        cash: 0.10,
+        late: 0.05,
+        no_show: 0.01,
+        tip: 0.20,
+    };
+
+    #[test]
+    fn riders_pay_come_and_tip_at_their_rates_and_nobody_tips_by_card_what_he_pays_in_cash() {
+        let chance = Chance::new(1);
+        let minds: Vec<_> = (0..20_000).map(|n| chance.mind(n, RIDERS)).collect();
+        let share = |which: fn(&RiderMind) -> bool| {
+            minds.iter().filter(|mind| which(mind)).count() as f64 / minds.len() as f64
+        };
+        assert!((share(|mind| mind.pays_cash) - 0.10).abs() < 0.01);
+        assert!((share(|mind| !mind.late.is_zero()) - 0.05).abs() < 0.01);
+        assert!((share(|mind| mind.no_show) - 0.01).abs() < 0.005);
+        assert!((share(|mind| mind.tips) - 0.18).abs() < 0.01);
+        assert!(!minds.iter().any(|mind| mind.tips && mind.pays_cash));
+    }
 
     #[test]
     fn the_same_seed_makes_the_same_choices() {
@@ -192,10 +242,7 @@ mod tests {
     fn riders_cancel_at_their_rate_and_never_when_it_is_zero() {
         let chance = Chance::new(1);
         let cancelling = |cancel| {
-            let rates = RiderRates {
-                cancel,
-                follow: 0.25,
-            };
+            let rates = RiderRates { cancel, ..RIDERS };
             (0..10_000)
                 .filter(|n| chance.mind(*n, rates).cancels_after.is_some())
                 .count()

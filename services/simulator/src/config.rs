@@ -80,6 +80,18 @@ pub struct Flags {
     /// Share of riders who follow by WebSocket during the ride too; the others look again at its end
     #[arg(long, value_name = "SHARE", default_value_t = 0.25, value_parser = share)]
     pub follow_rate: f64,
+    /// Share of riders who pay in cash
+    #[arg(long, value_name = "SHARE", default_value_t = 0.10, value_parser = share)]
+    pub cash_rate: f64,
+    /// Share of riders who keep their driver waiting at the pickup, by one to five minutes
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05, value_parser = share)]
+    pub late_rate: f64,
+    /// Share of riders who do not come to the pickup
+    #[arg(long, value_name = "SHARE", default_value_t = 0.005, value_parser = share)]
+    pub no_show_rate: f64,
+    /// Share of riders who give a tip, when they do not pay in cash
+    #[arg(long, value_name = "SHARE", default_value_t = 0.20, value_parser = share)]
+    pub tip_rate: f64,
     /// How long open rides may go on after the window, in city time
     #[arg(long, value_name = "TIME", default_value = "45m")]
     pub drain: Span,
@@ -156,6 +168,10 @@ impl Flags {
         RiderRates {
             cancel: self.cancel_rate,
             follow: self.follow_rate,
+            cash: self.cash_rate,
+            late: self.late_rate,
+            no_show: self.no_show_rate,
+            tip: self.tip_rate,
         }
     }
 }

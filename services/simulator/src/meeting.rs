@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use chrono::TimeDelta;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -13,6 +14,8 @@ pub struct Words {
     pub code: String,
     /// How long the recorded ride took, seconds; none when it is not a recorded one.
     pub ride_s: Option<u32>,
+    /// How long he keeps the driver waiting, city time.
+    pub late: TimeDelta,
 }
 
 /// All kerbs of the city.

@@ -33,7 +33,7 @@ pub struct Report {
     pub picked_up: u64,
     /// Trips that were completed.
     pub completed: u64,
-    /// Trips that were cancelled, by whom (`rider`, `system`, `operator`).
+    /// Trips that were cancelled, by whom (`rider`, `driver`, `system`, `operator`).
     pub cancelled: BTreeMap<String, u64>,
     /// Trips for which no driver was found in time.
     pub expired: u64,
@@ -49,6 +49,8 @@ pub struct Report {
     pub trips_lost: u64,
     /// Trips that drivers gave back because the rider did not come or a step was refused again and again.
     pub trips_released: u64,
+    /// Trips that drivers ended because the rider did not come.
+    pub no_shows: u64,
     /// Most drivers online at once.
     pub drivers_peak: u64,
     /// What went wrong or was refused, by `who.what: REASON`; lost races are here too.

@@ -104,7 +104,8 @@ impl Rider {
                 )
                 .await?;
             let key = self.key();
-            let body = json!({ "quote_token": quote.token });
+            let method = if self.mind.pays_cash { "cash" } else { "card" };
+            let body = json!({ "quote_token": quote.token, "payment_method": method });
             let call = (Method::POST, "/v1/trips");
             match self
                 .login
@@ -244,10 +245,12 @@ impl Rider {
         }
         if let Some(code) = &view.start_code
             && !view.state.is_final()
+            && !self.mind.no_show
         {
             let words = Words {
                 code: code.clone(),
                 ride_s: self.request.ride_s,
+                late: TimeDelta::from_std(self.mind.late).unwrap_or_default(),
             };
             self.scene.meetings.wait(view.id, words);
         }

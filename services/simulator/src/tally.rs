@@ -47,6 +47,8 @@ pub enum DriverNews {
     Lost,
     /// He gives a trip back.
     GaveUp,
+    /// Waited at the pickup, and the rider did not come.
+    NobodyCame,
     /// A command was not done for now, and is sent again.
     Fault(&'static str, String),
     /// A command was refused.
@@ -212,6 +214,7 @@ impl Tally {
             DriverNews::Withdrawn => offers.withdrawn += 1,
             DriverNews::Lost => inner.report.trips_lost += 1,
             DriverNews::GaveUp => inner.report.trips_released += 1,
+            DriverNews::NobodyCame => inner.report.no_shows += 1,
             DriverNews::Fault(verb, reason) | DriverNews::Refused(verb, reason) => {
                 let reason = if reason.is_empty() { "NONE" } else { &reason };
                 *inner

@@ -24,6 +24,10 @@ CREATE TABLE trips (
     duration_s           integer     NOT NULL,
     distance_m           integer     NOT NULL,
     start_code           text        NOT NULL CONSTRAINT trips_start_code_is_four_digits CHECK (start_code ~ '^[0-9]{4}$'),
+    pickup_time          timestamptz,
+    -- Of a trip that was booked ahead: when the search for a driver begins.
+    activates_at         timestamptz,
+    payment_method       text        NOT NULL CONSTRAINT trips_payment_method_is_known CHECK (payment_method IN ('CARD', 'CASH')),
     traceparent          text,
     created_at           timestamptz NOT NULL,
     -- The search and the open offer.
@@ -41,13 +45,18 @@ CREATE TABLE trips (
     driver               uuid,
     accepted_epoch       integer,
     accepted_at          timestamptz,
+    stalls_at            timestamptz,
     arrived_at           timestamptz,
+    no_show_from         timestamptz,
     started_at           timestamptz,
+    waiting_fee_minor    bigint,
     -- The end.
     ended_at             timestamptz,
     charge_minor         bigint,
+    driver_due_minor     bigint,
     cancelled_by         text        CONSTRAINT trips_cancelled_by_is_known
-                                     CHECK (cancelled_by IN ('RIDER_CHANGED_MIND', 'RIDER_WAITED_TOO_LONG', 'PAYMENT_DECLINED', 'OPERATOR')),
+                                     CHECK (cancelled_by IN ('RIDER_CHANGED_MIND', 'RIDER_WAITED_TOO_LONG', 'PAYMENT_DECLINED',
+                                                             'RIDER_BUSY', 'NO_SHOW', 'OPERATOR')),
     cancel_operator      uuid,
     cancel_note          text,
     updated_at           timestamptz NOT NULL,
@@ -56,8 +65,10 @@ CREATE TABLE trips (
     -- state, so that no trip can be without one (I9). (By way of UTC, since timestamptz arithmetic is not immutable.)
     due_at               timestamptz GENERATED ALWAYS AS (
         CASE state
+            WHEN 'SCHEDULED' THEN activates_at
             WHEN 'REQUESTED' THEN request_expires_at
             WHEN 'OFFERED' THEN (offer_expires_at AT TIME ZONE 'UTC' + interval '1 second') AT TIME ZONE 'UTC'
+            WHEN 'EN_ROUTE' THEN stalls_at
         END) STORED,
     -- The driver who is asked or has accepted, while the trip is alive.
     engaged_driver       uuid        GENERATED ALWAYS AS (
@@ -66,21 +77,34 @@ CREATE TABLE trips (
         END) STORED,
 
     CONSTRAINT trips_state_is_known CHECK (state IN
-        ('REQUESTED', 'OFFERED', 'EN_ROUTE', 'ARRIVED', 'IN_PROGRESS', 'COMPLETED', 'CANCELLED', 'EXPIRED')),
+        ('SCHEDULED', 'REQUESTED', 'OFFERED', 'EN_ROUTE', 'ARRIVED', 'IN_PROGRESS', 'COMPLETED', 'CANCELLED', 'EXPIRED')),
     CONSTRAINT trips_version_is_positive CHECK (version >= 1),
     CONSTRAINT trips_money_is_not_negative CHECK
-        (fare_minor >= 0 AND driver_pay_minor >= 0 AND tax_minor >= 0 AND cancellation_minor >= 0 AND charge_minor >= 0),
+        (fare_minor >= 0 AND driver_pay_minor >= 0 AND tax_minor >= 0 AND cancellation_minor >= 0 AND waiting_fee_minor >= 0
+         AND charge_minor >= 0 AND driver_due_minor >= 0),
+    CONSTRAINT trips_scheduled_for_a_time CHECK
+        ((state <> 'SCHEDULED' OR activates_at IS NOT NULL) AND (activates_at IS NULL OR activates_at <= pickup_time) IS TRUE),
     CONSTRAINT trips_offer_iff_offered CHECK
         ((state = 'OFFERED') = (offer_driver IS NOT NULL) AND num_nulls(offer_driver, offer_expires_at, offer_eta_s, offer_distance_m) IN (0, 4)),
     CONSTRAINT trips_driver_once_accepted CHECK (
-        num_nulls(driver, accepted_epoch, accepted_at) IN (0, 3)
+        num_nulls(driver, accepted_epoch, accepted_at, stalls_at) IN (0, 4)
         AND CASE state WHEN 'CANCELLED' THEN true ELSE (driver IS NOT NULL) = (state IN ('EN_ROUTE', 'ARRIVED', 'IN_PROGRESS', 'COMPLETED')) END),
     CONSTRAINT trips_arrived_once_there CHECK
-        (CASE state WHEN 'CANCELLED' THEN true ELSE (arrived_at IS NOT NULL) = (state IN ('ARRIVED', 'IN_PROGRESS', 'COMPLETED')) END),
+        (num_nulls(arrived_at, no_show_from) IN (0, 2)
+         AND CASE state WHEN 'CANCELLED' THEN true ELSE (arrived_at IS NOT NULL) = (state IN ('ARRIVED', 'IN_PROGRESS', 'COMPLETED')) END),
     CONSTRAINT trips_started_once_in_the_car CHECK
-        (CASE state WHEN 'CANCELLED' THEN true ELSE (started_at IS NOT NULL) = (state IN ('IN_PROGRESS', 'COMPLETED')) END),
+        (num_nulls(started_at, waiting_fee_minor) IN (0, 2)
+         AND CASE state WHEN 'CANCELLED' THEN true ELSE (started_at IS NOT NULL) = (state IN ('IN_PROGRESS', 'COMPLETED')) END),
     CONSTRAINT trips_ended_iff_terminal CHECK
-        ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'CANCELLED', 'EXPIRED')) AND num_nulls(ended_at, charge_minor) IN (0, 2)),
+        ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'CANCELLED', 'EXPIRED')) AND num_nulls(ended_at, charge_minor, driver_due_minor) IN (0, 3)),
+    -- A ride costs its fare and the waiting, a cancellation the fee of the quote or nothing, no driver nothing. (What a
+    -- driver is owed of a ride may be more than it costs: that is pricing's affair. Of a fee it is a part.)
+    CONSTRAINT trips_charge_follows_the_end CHECK (CASE state
+        WHEN 'COMPLETED' THEN charge_minor = fare_minor + waiting_fee_minor AND driver_due_minor >= driver_pay_minor
+        WHEN 'CANCELLED' THEN charge_minor IN (0, cancellation_minor) AND driver_due_minor <= charge_minor
+             AND (charge_minor = 0 OR cancelled_by IN ('RIDER_CHANGED_MIND', 'RIDER_WAITED_TOO_LONG', 'NO_SHOW'))
+        WHEN 'EXPIRED' THEN charge_minor = 0 AND driver_due_minor = 0
+        ELSE true END),
     CONSTRAINT trips_cancelled_by_someone CHECK
         ((state = 'CANCELLED') = (cancelled_by IS NOT NULL)
          AND (cancelled_by IS NOT DISTINCT FROM 'OPERATOR') = (cancel_operator IS NOT NULL)
@@ -93,8 +117,8 @@ CREATE TABLE trips (
 
 -- A quote is used once. (Before the rider's index, so that a quote sent twice is told as such.)
 CREATE UNIQUE INDEX trips_quote_once ON trips (quote);
--- I1: one trip at a time for a rider …
-CREATE UNIQUE INDEX trips_one_alive_per_rider ON trips (rider) WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'EXPIRED');
+-- I1: one trip at a time for a rider, beside those he booked ahead …
+CREATE UNIQUE INDEX trips_one_alive_per_rider ON trips (rider) WHERE state NOT IN ('SCHEDULED', 'COMPLETED', 'CANCELLED', 'EXPIRED');
 -- … and one engagement for a driver: who is asked or drives is not asked again. Stricter than "one offer and one trip";
 -- a policy that chains rides would part the two.
 CREATE UNIQUE INDEX trips_one_engagement_per_driver ON trips (engaged_driver) WHERE engaged_driver IS NOT NULL;
@@ -118,30 +142,57 @@ CREATE TABLE trip_events (
     CONSTRAINT trip_events_pkey PRIMARY KEY (trip, version)
 );
 
--- The table of states and events, once more (DESIGN section 4). Nothing leads out of a terminal state (I3).
+-- The table of states and events, once more (DESIGN section 4). Nothing leads out of a terminal state (I3). An event that
+-- may have several causes has a row for each that is possible: an operator's force is an edge of its own, and the only
+-- one out of IN_PROGRESS but for completion.
 CREATE TABLE trip_transitions (
     from_state text NOT NULL,
     event      text NOT NULL,
+    -- Of TripCancelled the one of cancelled_by, of an offer or acceptance that came to nothing the reason of the exclusion.
+    cause      text NOT NULL,
     to_state   text NOT NULL,
-    CONSTRAINT trip_transitions_pkey PRIMARY KEY (from_state, event)
+    CONSTRAINT trip_transitions_pkey PRIMARY KEY (from_state, event, cause)
 );
 INSERT INTO trip_transitions VALUES
-    ('', 'TripRequested', 'REQUESTED'),
-    ('REQUESTED', 'OfferMade', 'OFFERED'),
-    ('REQUESTED', 'TripExpired', 'EXPIRED'),
-    ('REQUESTED', 'TripCancelled', 'CANCELLED'),
-    ('OFFERED', 'OfferAccepted', 'EN_ROUTE'),
-    ('OFFERED', 'OfferDeclined', 'REQUESTED'),
-    ('OFFERED', 'OfferExpired', 'REQUESTED'),
-    ('OFFERED', 'TripCancelled', 'CANCELLED'),
-    ('EN_ROUTE', 'DriverArrived', 'ARRIVED'),
-    ('EN_ROUTE', 'TripReleased', 'REQUESTED'),
-    ('EN_ROUTE', 'TripCancelled', 'CANCELLED'),
-    ('ARRIVED', 'TripStarted', 'IN_PROGRESS'),
-    ('ARRIVED', 'TripReleased', 'REQUESTED'),
-    ('ARRIVED', 'TripCancelled', 'CANCELLED'),
-    ('IN_PROGRESS', 'TripCompleted', 'COMPLETED'),
-    ('IN_PROGRESS', 'TripCancelled', 'CANCELLED');
+    ('',            'TripRequested', '',                      'REQUESTED'),
+    ('',            'TripScheduled', '',                      'SCHEDULED'),
+    ('SCHEDULED',   'TripActivated', '',                      'REQUESTED'),
+    ('SCHEDULED',   'TripCancelled', 'RIDER_CHANGED_MIND',    'CANCELLED'),
+    ('SCHEDULED',   'TripCancelled', 'RIDER_WAITED_TOO_LONG', 'CANCELLED'),
+    ('SCHEDULED',   'TripCancelled', 'PAYMENT_DECLINED',      'CANCELLED'),
+    ('SCHEDULED',   'TripCancelled', 'RIDER_BUSY',            'CANCELLED'),
+    ('SCHEDULED',   'TripCancelled', 'OPERATOR',              'CANCELLED'),
+    ('REQUESTED',   'OfferMade',     '',                      'OFFERED'),
+    ('REQUESTED',   'TripExpired',   '',                      'EXPIRED'),
+    ('REQUESTED',   'TripCancelled', 'RIDER_CHANGED_MIND',    'CANCELLED'),
+    ('REQUESTED',   'TripCancelled', 'RIDER_WAITED_TOO_LONG', 'CANCELLED'),
+    ('REQUESTED',   'TripCancelled', 'PAYMENT_DECLINED',      'CANCELLED'),
+    ('REQUESTED',   'TripCancelled', 'OPERATOR',              'CANCELLED'),
+    ('OFFERED',     'OfferAccepted', '',                      'EN_ROUTE'),
+    ('OFFERED',     'OfferDeclined', 'DECLINED',              'REQUESTED'),
+    ('OFFERED',     'OfferExpired',  'TIMED_OUT',             'REQUESTED'),
+    ('OFFERED',     'TripCancelled', 'RIDER_CHANGED_MIND',    'CANCELLED'),
+    ('OFFERED',     'TripCancelled', 'RIDER_WAITED_TOO_LONG', 'CANCELLED'),
+    ('OFFERED',     'TripCancelled', 'PAYMENT_DECLINED',      'CANCELLED'),
+    ('OFFERED',     'TripCancelled', 'OPERATOR',              'CANCELLED'),
+    ('EN_ROUTE',    'DriverArrived', '',                      'ARRIVED'),
+    ('EN_ROUTE',    'TripReleased',  'RELEASED',              'REQUESTED'),
+    ('EN_ROUTE',    'TripReleased',  'STALLED',               'REQUESTED'),
+    ('EN_ROUTE',    'TripReleased',  'REASSIGNED',            'REQUESTED'),
+    ('EN_ROUTE',    'TripCancelled', 'RIDER_CHANGED_MIND',    'CANCELLED'),
+    ('EN_ROUTE',    'TripCancelled', 'RIDER_WAITED_TOO_LONG', 'CANCELLED'),
+    ('EN_ROUTE',    'TripCancelled', 'PAYMENT_DECLINED',      'CANCELLED'),
+    ('EN_ROUTE',    'TripCancelled', 'OPERATOR',              'CANCELLED'),
+    ('ARRIVED',     'TripStarted',   '',                      'IN_PROGRESS'),
+    ('ARRIVED',     'TripReleased',  'RELEASED',              'REQUESTED'),
+    ('ARRIVED',     'TripReleased',  'REASSIGNED',            'REQUESTED'),
+    ('ARRIVED',     'TripCancelled', 'RIDER_CHANGED_MIND',    'CANCELLED'),
+    ('ARRIVED',     'TripCancelled', 'RIDER_WAITED_TOO_LONG', 'CANCELLED'),
+    ('ARRIVED',     'TripCancelled', 'PAYMENT_DECLINED',      'CANCELLED'),
+    ('ARRIVED',     'TripCancelled', 'NO_SHOW',               'CANCELLED'),
+    ('ARRIVED',     'TripCancelled', 'OPERATOR',              'CANCELLED'),
+    ('IN_PROGRESS', 'TripCompleted', '',                      'COMPLETED'),
+    ('IN_PROGRESS', 'TripCancelled', 'OPERATOR',              'CANCELLED');
 
 -- What was asked under which id, and what was answered (I6). Exactly one of trip and refusal, once the transaction ends.
 CREATE TABLE requests (
@@ -159,13 +210,13 @@ BEGIN
     RAISE EXCEPTION '%', said USING ERRCODE = 'check_violation', CONSTRAINT = guard;
 END $$;
 
--- A new trip is REQUESTED, at version 1.
+-- A new trip is REQUESTED or SCHEDULED, at version 1.
 CREATE FUNCTION guard_trip_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.version <> 1 OR NEW.epoch <> 0 OR cardinality(NEW.excluded_drivers) <> 0 THEN
         PERFORM refuse('trips_version_steps_by_one', 'a new trip has version 1 and no offers');
     END IF;
-    IF NOT EXISTS (SELECT FROM trip_transitions WHERE from_state = '' AND event = NEW.last_event AND to_state = NEW.state) THEN
+    IF NOT EXISTS (SELECT FROM trip_transitions WHERE from_state = '' AND event = NEW.last_event AND cause = '' AND to_state = NEW.state) THEN
         PERFORM refuse('trips_transition_is_known', format('no trip begins %s by %s', NEW.state, NEW.last_event));
     END IF;
     RETURN NEW;
@@ -178,23 +229,37 @@ DECLARE
     asked_in_vain uuid := CASE NEW.last_event WHEN 'TripReleased' THEN OLD.driver
                                               WHEN 'OfferDeclined' THEN OLD.offer_driver
                                               WHEN 'OfferExpired' THEN OLD.offer_driver END;
+    in_vain_epoch integer := CASE NEW.last_event WHEN 'TripReleased' THEN OLD.accepted_epoch ELSE OLD.epoch END;
+    in_vain_reason text := NEW.excluded_reasons[cardinality(NEW.excluded_reasons)];
+    its_cause text := CASE WHEN asked_in_vain IS NOT NULL THEN in_vain_reason
+                           WHEN NEW.last_event = 'TripCancelled' THEN NEW.cancelled_by ELSE '' END;
 BEGIN
     -- I2
     IF NEW.version <> OLD.version + 1 THEN
         PERFORM refuse('trips_version_steps_by_one', format('version %s after %s', NEW.version, OLD.version));
     END IF;
+    -- I8: the list of the excluded only grows, and by him who was asked in vain. (First, since its last reason is a cause.)
+    IF (asked_in_vain IS NULL AND (NEW.excluded_drivers, NEW.excluded_epochs, NEW.excluded_reasons)
+                               <> (OLD.excluded_drivers, OLD.excluded_epochs, OLD.excluded_reasons))
+       OR (asked_in_vain IS NOT NULL AND (NEW.excluded_drivers, NEW.excluded_epochs, NEW.excluded_reasons)
+            <> (OLD.excluded_drivers || asked_in_vain, OLD.excluded_epochs || in_vain_epoch, OLD.excluded_reasons || in_vain_reason)) THEN
+        PERFORM refuse('trips_asked_in_vain_is_excluded', 'who was asked in vain is excluded, and nobody else');
+    END IF;
     -- I3
     IF NOT EXISTS (SELECT FROM trip_transitions
-                   WHERE from_state = OLD.state AND event = NEW.last_event AND to_state = NEW.state) THEN
-        PERFORM refuse('trips_transition_is_known', format('%s does not become %s by %s', OLD.state, NEW.state, NEW.last_event));
+                   WHERE from_state = OLD.state AND event = NEW.last_event AND cause = its_cause AND to_state = NEW.state) THEN
+        PERFORM refuse('trips_transition_is_known',
+                       format('%s does not become %s by %s of %s', OLD.state, NEW.state, NEW.last_event, its_cause));
     END IF;
     IF (NEW.id, NEW.rider, NEW.city, NEW.product, NEW.pickup_lat_e7, NEW.pickup_lon_e7, NEW.dropoff_lat_e7,
         NEW.dropoff_lon_e7, NEW.quote, NEW.currency, NEW.fare_minor, NEW.driver_pay_minor, NEW.tax_minor,
-        NEW.cancellation_minor, NEW.duration_s, NEW.distance_m, NEW.start_code, NEW.traceparent, NEW.created_at)
+        NEW.cancellation_minor, NEW.duration_s, NEW.distance_m, NEW.start_code, NEW.pickup_time,
+        NEW.activates_at, NEW.payment_method, NEW.traceparent, NEW.created_at)
        IS DISTINCT FROM
        (OLD.id, OLD.rider, OLD.city, OLD.product, OLD.pickup_lat_e7, OLD.pickup_lon_e7, OLD.dropoff_lat_e7,
         OLD.dropoff_lon_e7, OLD.quote, OLD.currency, OLD.fare_minor, OLD.driver_pay_minor, OLD.tax_minor,
-        OLD.cancellation_minor, OLD.duration_s, OLD.distance_m, OLD.start_code, OLD.traceparent, OLD.created_at) THEN
+        OLD.cancellation_minor, OLD.duration_s, OLD.distance_m, OLD.start_code, OLD.pickup_time,
+        OLD.activates_at, OLD.payment_method, OLD.traceparent, OLD.created_at) THEN
         PERFORM refuse('trips_order_is_fixed', 'what was ordered does not change');
     END IF;
     IF NEW.epoch <> OLD.epoch + (NEW.last_event = 'OfferMade')::integer THEN
@@ -207,14 +272,22 @@ BEGIN
     IF NEW.last_event = 'OfferAccepted' AND NEW.accepted_at > OLD.offer_expires_at + interval '1 second' THEN
         PERFORM refuse('trips_acceptance_in_time', 'the deadline has passed');
     END IF;
-    -- The driver stays the one who accepted.
-    IF NEW.driver IS DISTINCT FROM OLD.driver AND NEW.last_event NOT IN ('OfferAccepted', 'TripReleased') THEN
+    -- I4, I9: nobody's time is over before it is.
+    IF (NEW.last_event IN ('TripActivated', 'TripExpired', 'OfferExpired') OR its_cause = 'STALLED')
+       AND NEW.updated_at <= OLD.due_at THEN
+        PERFORM refuse('trips_deadline_has_passed', format('%s at %s, due after %s', NEW.last_event, NEW.updated_at, OLD.due_at));
+    END IF;
+    IF its_cause = 'NO_SHOW' AND NEW.updated_at < OLD.no_show_from THEN
+        PERFORM refuse('trips_no_show_after_waiting', format('the driver waits until %s', OLD.no_show_from));
+    END IF;
+    -- The driver stays the one who accepted, and his times are what they were.
+    IF (NEW.driver, NEW.accepted_epoch, NEW.accepted_at, NEW.stalls_at) IS DISTINCT FROM
+       (OLD.driver, OLD.accepted_epoch, OLD.accepted_at, OLD.stalls_at) AND NEW.last_event NOT IN ('OfferAccepted', 'TripReleased') THEN
         PERFORM refuse('trips_driver_is_who_accepted', 'the driver changed without an acceptance');
     END IF;
-    -- I8: the list of the excluded only grows, and by him who was asked in vain.
-    IF NEW.excluded_drivers <> (CASE WHEN asked_in_vain IS NULL THEN OLD.excluded_drivers
-                                     ELSE OLD.excluded_drivers || asked_in_vain END) THEN
-        PERFORM refuse('trips_asked_in_vain_is_excluded', 'who was asked in vain is excluded, and nobody else');
+    -- What waiting costs is settled at the start.
+    IF NEW.waiting_fee_minor IS DISTINCT FROM OLD.waiting_fee_minor AND NEW.last_event <> 'TripStarted' THEN
+        PERFORM refuse('trips_waiting_fee_of_the_start', 'the waiting fee changed after the start');
     END IF;
     RETURN NEW;
 END $$;

@@ -113,6 +113,14 @@ pub fn rules(cities: &[String]) -> anyhow::Result<RuleBook> {
                 request_ttl: TimeDelta::seconds(city.dispatch.request_ttl_s.into()),
                 pickup_geofence_m: city.trip.pickup_geofence_m.into(),
                 free_cancellation: TimeDelta::seconds(product.fare.free_cancellation_s.into()),
+                schedule_lead: TimeDelta::seconds(city.trip.schedule_lead_s.into()),
+                schedule_ahead: TimeDelta::seconds(city.trip.schedule_ahead_s.into()),
+                stall_min: TimeDelta::seconds(city.trip.stall_min_s.into()),
+                no_show_after: TimeDelta::seconds(city.trip.no_show_after_s.into()),
+                waiting_free: TimeDelta::seconds(product.fare.waiting_free_s.into()),
+                waiting_per_minute_minor: product.fare.waiting_per_minute_minor,
+                driver_share: product.fare.driver_share,
+                cash: city.trip.cash,
             };
             all.push((city.id.clone(), product.id.clone(), rules));
         }

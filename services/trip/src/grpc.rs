@@ -4,10 +4,14 @@ mod parse;
 
 use hexcab_chassis::token::Verifier;
 use hexcab_proto::trip::v1::{self as proto, trip_service_server::TripService};
+use hexcab_types::TripId;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use crate::{domain::Trip, store::Trips};
+use crate::{
+    domain::{Command, Trip},
+    store::Trips,
+};
 
 /// Answers for trips.
 pub struct TripApi {
@@ -22,6 +26,13 @@ impl TripApi {
     }
 }
 
+/// Who steps in, and why, stands in the log too, whatever comes of it.
+fn note_operator(trip: TripId, command: &Command) {
+    if let Command::ForceEnd { operator, note } | Command::Reassign { operator, note } = command {
+        tracing::info!(trip.id = %trip, %operator, note, command = command.name(), "an operator steps in");
+    }
+}
+
 fn answer(trip: &Trip) -> Option<proto::Trip> {
     Some(trip.into())
 }
@@ -30,6 +41,7 @@ fn answer(trip: &Trip) -> Option<proto::Trip> {
 macro_rules! command {
     ($self:ident, $request:ident, $parse:path, $response:ident) => {{
         let (key, trip, command) = $parse($request.into_inner())?;
+        note_operator(trip, &command);
         let trip = $self.trips.execute(key, trip, command).await?;
         Ok(Response::new(proto::$response {
             trip: answer(&trip),
@@ -148,6 +160,20 @@ impl TripService for TripApi {
         request: Request<proto::ReleaseTripRequest>,
     ) -> Result<Response<proto::ReleaseTripResponse>, Status> {
         command!(self, request, parse::release_trip, ReleaseTripResponse)
+    }
+
+    async fn report_no_show(
+        &self,
+        request: Request<proto::ReportNoShowRequest>,
+    ) -> Result<Response<proto::ReportNoShowResponse>, Status> {
+        command!(self, request, parse::report_no_show, ReportNoShowResponse)
+    }
+
+    async fn reassign_trip(
+        &self,
+        request: Request<proto::ReassignTripRequest>,
+    ) -> Result<Response<proto::ReassignTripResponse>, Status> {
+        command!(self, request, parse::reassign_trip, ReassignTripResponse)
     }
 
     async fn force_end_trip(

@@ -3,12 +3,16 @@
 use hexcab_proto::{convert::to_timestamp, trip::v1 as proto};
 use hexcab_types::{DecisionId, DriverId, Money};
 
-use crate::domain::{Cancellation, CancelledBy, Event, Offer, State, Trip};
+use crate::domain::{
+    Cancellation, CancelledBy, Event, Offer, PaymentMethod, ReleasedBy, State, Trip,
+};
 
 impl From<&Trip> for proto::Trip {
     fn from(trip: &Trip) -> Self {
         let order = &trip.order;
         let progress = trip.state.progress();
+        let (acceptance, arrival) = (progress.acceptance(), progress.arrival());
+        let ride = progress.ride();
         Self {
             name: trip.id.name(),
             city: order.city.to_string(),
@@ -34,17 +38,22 @@ impl From<&Trip> for proto::Trip {
             request_expire_time: Some(to_timestamp(trip.request_expires_at)),
             create_time: Some(to_timestamp(trip.created_at)),
             update_time: Some(to_timestamp(trip.updated_at)),
-            accept_time: progress
-                .acceptance()
-                .map(|acceptance| to_timestamp(acceptance.at)),
-            arrive_time: progress.arrived_at().map(to_timestamp),
-            start_time: progress.started_at().map(to_timestamp),
+            accept_time: acceptance.map(|acceptance| to_timestamp(acceptance.at)),
+            arrive_time: arrival.map(|arrival| to_timestamp(arrival.at)),
+            start_time: ride.map(|ride| to_timestamp(ride.at)),
             end_time: trip.state.ended_at().map(to_timestamp),
             traceparent: order.traceparent.clone().unwrap_or_default(),
             trip_duration_s: order.duration_s,
             trip_distance_m: order.distance_m,
             driver_pay: Some(order.driver_pay.into()),
             tax: Some(order.tax.into()),
+            pickup_time: order.pickup_time.map(to_timestamp),
+            payment_method: payment_method(order.payment_method).into(),
+            waiting_fee: ride.map(|ride| ride.waiting_fee.into()),
+            driver_due: trip.driver_due().map(Money::into),
+            activate_time: order.activates_at.map(to_timestamp),
+            stall_time: acceptance.map(|acceptance| to_timestamp(acceptance.stalls_at)),
+            no_show_time: arrival.map(|arrival| to_timestamp(arrival.no_show_from)),
         }
     }
 }
@@ -64,11 +73,13 @@ fn happened(event: &Event) -> proto::trip_event::Event {
     use proto::trip_event::Event as Proto;
     match event {
         Event::Requested { .. } => Proto::Requested(proto::TripRequested {}),
+        Event::Scheduled { .. } => Proto::Scheduled(proto::TripScheduled {}),
+        Event::Activated { .. } => Proto::Activated(proto::TripActivated {}),
         Event::OfferMade(offer) => Proto::OfferMade(proto::OfferMade {
             driver: offer.driver.name(),
             epoch: offer.epoch,
         }),
-        Event::OfferAccepted { driver, epoch } => Proto::OfferAccepted(proto::OfferAccepted {
+        Event::OfferAccepted { driver, epoch, .. } => Proto::OfferAccepted(proto::OfferAccepted {
             driver: driver.name(),
             epoch: *epoch,
         }),
@@ -94,15 +105,39 @@ fn happened(event: &Event) -> proto::trip_event::Event {
                 driver: name_or_empty(driver),
             })
         }
-        Event::Released { driver, .. } => Proto::Released(proto::TripReleased {
-            driver: driver.name(),
-        }),
+        Event::Released { driver, by, .. } => Proto::Released(released(*driver, by)),
         Event::Expired => Proto::Expired(proto::TripExpired {}),
+    }
+}
+
+fn released(driver: DriverId, by: &ReleasedBy) -> proto::TripReleased {
+    let (reason, operator, note) = match by {
+        ReleasedBy::Driver => (proto::ReleaseReason::Driver, String::new(), ""),
+        ReleasedBy::Stall => (proto::ReleaseReason::Stalled, String::new(), ""),
+        ReleasedBy::Operator { operator, note } => (
+            proto::ReleaseReason::Reassigned,
+            operator.name(),
+            note.as_str(),
+        ),
+    };
+    proto::TripReleased {
+        driver: driver.name(),
+        reason: reason.into(),
+        operator,
+        note: note.to_owned(),
+    }
+}
+
+const fn payment_method(method: PaymentMethod) -> proto::PaymentMethod {
+    match method {
+        PaymentMethod::Card => proto::PaymentMethod::Card,
+        PaymentMethod::Cash => proto::PaymentMethod::Cash,
     }
 }
 
 fn state(state: &State) -> proto::State {
     match state {
+        State::Scheduled => proto::State::Scheduled,
         State::Requested => proto::State::Requested,
         State::Offered(_) => proto::State::Offered,
         State::EnRoute(_) => proto::State::EnRoute,
@@ -138,39 +173,35 @@ fn offer(state: &State) -> Option<proto::Offer> {
 
 fn cancellation(state: &State) -> Option<proto::Cancellation> {
     let State::Cancelled {
-        cancellation: Cancellation { by, fee },
+        cancellation: Cancellation { by, fee, .. },
         ..
     } = state
     else {
         return None;
     };
-    let (by, reason, note) = match by {
-        CancelledBy::RiderChangedMind => (
-            proto::CancelledBy::Rider,
-            proto::CancelReason::ChangedMind,
-            "",
-        ),
-        CancelledBy::RiderWaitedTooLong => (
-            proto::CancelledBy::Rider,
-            proto::CancelReason::WaitedTooLong,
-            "",
-        ),
-        CancelledBy::PaymentDeclined => (
-            proto::CancelledBy::System,
-            proto::CancelReason::PaymentDeclined,
-            "",
-        ),
-        CancelledBy::Operator { operator: _, note } => (
-            proto::CancelledBy::Operator,
-            proto::CancelReason::Operator,
-            note.as_str(),
-        ),
+    use proto::{CancelReason as Reason, CancelledBy as By};
+    let (operator, note) = match by {
+        CancelledBy::Operator { operator, note } => (operator.name(), note.clone()),
+        CancelledBy::RiderChangedMind
+        | CancelledBy::RiderWaitedTooLong
+        | CancelledBy::PaymentDeclined
+        | CancelledBy::RiderBusy
+        | CancelledBy::NoShow => Default::default(),
+    };
+    let (by, reason) = match by {
+        CancelledBy::RiderChangedMind => (By::Rider, Reason::ChangedMind),
+        CancelledBy::RiderWaitedTooLong => (By::Rider, Reason::WaitedTooLong),
+        CancelledBy::PaymentDeclined => (By::System, Reason::PaymentDeclined),
+        CancelledBy::RiderBusy => (By::System, Reason::RiderBusy),
+        CancelledBy::NoShow => (By::Driver, Reason::NoShow),
+        CancelledBy::Operator { .. } => (By::Operator, Reason::Operator),
     };
     Some(proto::Cancellation {
         by: by.into(),
         reason: reason.into(),
         fee: Some((*fee).into()),
-        note: note.to_owned(),
+        note,
+        operator,
     })
 }
 

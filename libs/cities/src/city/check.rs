@@ -6,6 +6,9 @@ use hexcab_types::BasisPoints;
 /// Longest time that any rule may name: a day.
 const DAY_S: u32 = 86_400;
 
+/// Farthest that a ride may be booked ahead: thirty days.
+const AHEAD_MAX_S: u32 = 30 * DAY_S;
+
 /// Highest amount of a fare policy in minor units: a slip of the keyboard lies above, any fare below.
 const AMOUNT_MAX: i64 = 100_000_000;
 
@@ -167,7 +170,16 @@ fn dispatch(dispatch: &DispatchRules) -> Checked {
 
 fn trip(trip: &TripRules) -> Checked {
     within("trip.pickup_geofence_m", trip.pickup_geofence_m, 1, 10_000)?;
-    within("trip.boarding_s", trip.boarding_s, 0, DAY_S)
+    within("trip.boarding_s", trip.boarding_s, 0, DAY_S)?;
+    within("trip.schedule_lead_s", trip.schedule_lead_s, 0, DAY_S)?;
+    within(
+        "trip.schedule_ahead_s",
+        trip.schedule_ahead_s,
+        trip.schedule_lead_s,
+        AHEAD_MAX_S,
+    )?;
+    within("trip.no_show_after_s", trip.no_show_after_s, 1, DAY_S)?;
+    within("trip.stall_min_s", trip.stall_min_s, 1, DAY_S)
 }
 
 fn share(field: &str, rate: BasisPoints) -> Checked {

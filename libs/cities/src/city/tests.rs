@@ -94,6 +94,27 @@ fn a_rule_that_cannot_be_is_refused_by_its_field() {
             "trip.pickup_geofence_m",
         ),
         (
+            "schedule_lead_s = 900",
+            "schedule_lead_s = 86401",
+            "trip.schedule_lead_s",
+        ),
+        (
+            "schedule_ahead_s = 604800",
+            "schedule_ahead_s = 899",
+            "trip.schedule_ahead_s",
+        ),
+        (
+            "schedule_ahead_s = 604800",
+            "schedule_ahead_s = 2592001",
+            "trip.schedule_ahead_s",
+        ),
+        (
+            "no_show_after_s = 300",
+            "no_show_after_s = 0",
+            "trip.no_show_after_s",
+        ),
+        ("stall_min_s = 900", "stall_min_s = 0", "trip.stall_min_s"),
+        (
             "time_zone = \"America/Los_Angeles\"",
             "time_zone = \"Mars/Olympus\"",
             "time_zone",
@@ -107,6 +128,24 @@ fn a_rule_that_cannot_be_is_refused_by_its_field() {
             "{to}: {message}"
         );
     }
+}
+
+#[test]
+fn a_city_that_says_nothing_of_booking_and_waiting_has_the_usual_rules_and_takes_no_cash() {
+    let kept = SF.lines().filter(|line| {
+        !["schedule_", "no_show_", "stall_", "cash"]
+            .iter()
+            .any(|rule| line.starts_with(rule))
+    });
+    let city = City::parse("city.toml", &kept.collect::<Vec<_>>().join("\n")).unwrap();
+    let usual = City::built_in("sf").unwrap();
+    assert_eq!(
+        city.trip,
+        TripRules {
+            cash: false,
+            ..usual.trip
+        }
+    );
 }
 
 #[test]

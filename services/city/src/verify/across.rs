@@ -134,6 +134,11 @@ fn money_of_trips(trips: &[Trip], intents: &[Intent], debts: &Debts) -> Outcome 
     let mut findings = Vec::new();
     for trip in trips.iter().filter(|trip| trip.fare_minor > 0) {
         let wrong = match by_trip.get(&trip.id) {
+            // Money is held when a driver is looked for, not when the ride is booked.
+            None if trip.state == "SCHEDULED" => None,
+            Some(_) if trip.state == "SCHEDULED" => {
+                Some("an intent although booked only".to_owned())
+            }
             None => Some("no intent".to_owned()),
             Some(intent) => money_of(trip, intent, debts.get(&intent.id)),
         };
@@ -385,17 +390,18 @@ struct Delivery {
 
 const EVENTS_TRIP_PAYMENT: Delivery = Delivery {
     name: "events trip→payment",
-    says: "payment took in every request and end of a trip, once",
+    says: "payment took in every request, activation and end of a trip, once",
     sent: "SELECT o.event_id FROM outbox o JOIN trip_events e ON e.event = o.event_id JOIN trips t ON t.id = e.trip
-           WHERE t.fare_minor > 0 AND e.kind IN ('TripRequested', 'TripCompleted', 'TripCancelled', 'TripExpired')",
+           WHERE t.fare_minor > 0 AND e.kind IN ('TripRequested', 'TripActivated', 'TripCompleted', 'TripCancelled', 'TripExpired')",
     taken: "SELECT event_id FROM inbox WHERE consumer = 'payment'",
 };
 
 const EVENTS_TRIP_PRICING: Delivery = Delivery {
     name: "events trip→pricing",
-    says: "pricing took in every request of a trip, once",
-    sent: "SELECT event_id FROM outbox WHERE kind = 'hexcab.trip.v1.TripRequested'",
-    taken: "SELECT event_id FROM inbox WHERE consumer = 'pricing' AND kind = 'hexcab.trip.v1.TripRequested'",
+    says: "pricing took in every request and activation of a trip, once",
+    sent: "SELECT event_id FROM outbox WHERE kind IN ('hexcab.trip.v1.TripRequested', 'hexcab.trip.v1.TripActivated')",
+    taken: "SELECT event_id FROM inbox WHERE consumer = 'pricing'
+            AND kind IN ('hexcab.trip.v1.TripRequested', 'hexcab.trip.v1.TripActivated')",
 };
 
 const EVENTS_PAYMENT_TRIP: Delivery = Delivery {

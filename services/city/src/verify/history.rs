@@ -108,6 +108,8 @@ impl Lives {
             }
             Event::Cancelled(_) => self.open = None,
             Event::Requested(_)
+            | Event::Scheduled(_)
+            | Event::Activated(_)
             | Event::DriverArrived(_)
             | Event::Started(_)
             | Event::Completed(_)

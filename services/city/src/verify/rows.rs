@@ -23,9 +23,9 @@ pub const TRIP: &[SqlCheck] = &[
     SqlCheck {
         name: "I1 rider",
         says: "a rider has at most one active trip",
-        over: "SELECT count(*) FROM trips WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'EXPIRED')",
+        over: "SELECT count(*) FROM trips WHERE state NOT IN ('SCHEDULED', 'COMPLETED', 'CANCELLED', 'EXPIRED')",
         bad: "SELECT rider::text AS id, 'rides in ' || string_agg(id::text, ', ' ORDER BY id) AS detail FROM trips
-              WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'EXPIRED') GROUP BY rider HAVING count(*) > 1",
+              WHERE state NOT IN ('SCHEDULED', 'COMPLETED', 'CANCELLED', 'EXPIRED') GROUP BY rider HAVING count(*) > 1",
     },
     SqlCheck {
         name: "I2 numbers",
@@ -48,7 +48,9 @@ pub const TRIP: &[SqlCheck] = &[
         says: "a trip's state is what its events fold to, by known transitions only",
         over: "SELECT count(*) FROM trip_events",
         bad: "WITH known (was, kind, becomes) AS (VALUES
-                  ('', 'TripRequested', 'REQUESTED'), ('REQUESTED', 'OfferMade', 'OFFERED'),
+                  ('', 'TripRequested', 'REQUESTED'), ('', 'TripScheduled', 'SCHEDULED'),
+                  ('SCHEDULED', 'TripActivated', 'REQUESTED'), ('SCHEDULED', 'TripCancelled', 'CANCELLED'),
+                  ('REQUESTED', 'OfferMade', 'OFFERED'),
                   ('REQUESTED', 'TripExpired', 'EXPIRED'), ('REQUESTED', 'TripCancelled', 'CANCELLED'),
                   ('OFFERED', 'OfferAccepted', 'EN_ROUTE'), ('OFFERED', 'OfferDeclined', 'REQUESTED'),
                   ('OFFERED', 'OfferExpired', 'REQUESTED'), ('OFFERED', 'TripCancelled', 'CANCELLED'),
@@ -161,7 +163,7 @@ pub const LEDGER: &[SqlCheck] = &[
     },
 ];
 
-/// I9: no rider is forgotten. A search or an offer whose deadline has passed was carried out.
+/// I9: no rider is forgotten. A booking, a search, an offer or a driver's way whose deadline has passed was carried out.
 ///
 /// # Errors
 /// When the database cannot be asked.
@@ -170,10 +172,11 @@ pub async fn nobody_is_forgotten(
     now: Timestamp,
     slack_s: f64,
 ) -> anyhow::Result<Outcome> {
-    const OVER: &str = "SELECT count(*) FROM trips WHERE state IN ('REQUESTED', 'OFFERED')";
+    const OVER: &str = "SELECT count(*) FROM trips WHERE state IN ('SCHEDULED', 'REQUESTED', 'OFFERED', 'EN_ROUTE')";
     const BAD: &str = "SELECT id::text, format('%s, due at %s, %s s ago', state, due, round(extract(epoch FROM $1 - due)))
-        FROM (SELECT id, state, CASE state WHEN 'REQUESTED' THEN request_expires_at ELSE offer_expires_at END AS due FROM trips
-              WHERE state IN ('REQUESTED', 'OFFERED')) open
+        FROM (SELECT id, state, CASE state WHEN 'SCHEDULED' THEN activates_at WHEN 'REQUESTED' THEN request_expires_at
+                                           WHEN 'OFFERED' THEN offer_expires_at ELSE stalls_at END AS due FROM trips
+              WHERE state IN ('SCHEDULED', 'REQUESTED', 'OFFERED', 'EN_ROUTE')) open
         WHERE due IS NULL OR due < $1 - make_interval(secs => $2) ORDER BY id";
     let asked = async {
         let looked_at: i64 = sqlx::query_scalar(OVER).fetch_one(&mut *trip).await?;
@@ -189,7 +192,7 @@ pub async fn nobody_is_forgotten(
         .into_iter()
         .map(|(id, detail)| Finding { id, detail })
         .collect();
-    let says = "every search and offer is carried out by its deadline";
+    let says = "every booking, search, offer and way to a pickup is carried out by its deadline";
     Ok(Outcome::new(
         "I9 deadlines",
         says,

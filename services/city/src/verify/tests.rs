@@ -97,7 +97,7 @@ fn trip_row(state: &str) -> Value {
         "quote": T, "currency": "USD", "fare_minor": 1000, "driver_pay_minor": 700, "tax_minor": 50,
         "cancellation_minor": 0, "duration_s": 60, "distance_m": 500, "start_code": "1234", "created_at": at,
         "request_expires_at": "2008-05-31T00:08:00Z", "excluded_drivers": [], "excluded_epochs": [],
-        "excluded_reasons": [], "updated_at": at})
+        "excluded_reasons": [], "payment_method": "CARD", "updated_at": at})
 }
 
 fn event_id(version: i32) -> String {
@@ -134,11 +134,11 @@ async fn ride(city: &mut City, kinds: &[&str], state: &str, money: &str) {
         .await;
         if matches!(
             *kind,
-            "TripRequested" | "TripCompleted" | "TripCancelled" | "TripExpired"
+            "TripRequested" | "TripActivated" | "TripCompleted" | "TripCancelled" | "TripExpired"
         ) {
             take(&mut databases.payment, "payment", &event_id(version), &told).await;
         }
-        if *kind == "TripRequested" {
+        if matches!(*kind, "TripRequested" | "TripActivated") {
             take(&mut databases.pricing, "pricing", &event_id(version), &told).await;
         }
     }
@@ -253,6 +253,18 @@ async fn a_city_in_order_has_no_violations() {
     let mut city = city().await;
     assert!(failed(&mut city).await.is_empty(), "an empty one");
     ride(&mut city, &WHOLE, "COMPLETED", "CAPTURED").await;
+    assert_eq!(failed(&mut city).await, Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_booked_trip_has_no_money_on_hold_until_its_time_comes() {
+    let mut city = city().await;
+    ride(&mut city, &["TripScheduled"], "SCHEDULED", "HELD").await;
+    assert!(failed(&mut city).await.contains(&"money of trips"));
+
+    let mut city = self::city().await;
+    let activated = ["TripScheduled", "TripActivated"];
+    ride(&mut city, &activated, "REQUESTED", "HELD").await;
     assert_eq!(failed(&mut city).await, Vec::<&str>::new());
 }
 

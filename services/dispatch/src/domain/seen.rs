@@ -26,7 +26,7 @@ pub enum Standing {
     Offered(DriverId),
     /// A driver is on it.
     Driven(DriverId),
-    /// It is over.
+    /// It is over, or booked and not yet looked for.
     Ended,
 }
 

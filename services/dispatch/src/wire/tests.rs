@@ -37,6 +37,7 @@ fn each_state_means_one_thing_to_dispatch() {
     let changed_at = Timestamp::from_timestamp(9, 0).unwrap();
     let driven = Standing::Driven(driver(2));
     let table = [
+        (State::Scheduled, Standing::Ended),
         (State::Offered, Standing::Offered(driver(3))),
         (State::EnRoute, driven.clone()),
         (State::Arrived, driven.clone()),
@@ -63,6 +64,23 @@ fn each_state_means_one_thing_to_dispatch() {
     };
     assert_eq!(request.excluded, [driver(5)].into());
     assert_eq!(request.context, None);
+}
+
+#[test]
+fn a_booked_trip_waits_from_when_its_search_began() {
+    let mut activated = proto(State::Requested);
+    activated.activate_time = Some(prost_types::Timestamp {
+        seconds: 7,
+        nanos: 0,
+    });
+    let Ok(Seen {
+        standing: Standing::Open(request),
+        ..
+    }) = seen(&activated)
+    else {
+        panic!("a requested trip is open");
+    };
+    assert_eq!(request.created_at, Timestamp::from_timestamp(7, 0).unwrap());
 }
 
 #[test]

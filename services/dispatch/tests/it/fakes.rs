@@ -260,6 +260,7 @@ fn driver_of(trip: &Trip) -> String {
         State::Offered => trip.offer.as_ref().unwrap().driver.clone(),
         State::EnRoute | State::Arrived | State::InProgress => trip.driver.clone(),
         State::Unspecified
+        | State::Scheduled
         | State::Requested
         | State::Completed
         | State::Cancelled
@@ -356,6 +357,8 @@ impl trips::TripService for FakeTrip {
         complete_trip: CompleteTripRequest => CompleteTripResponse,
         cancel_trip: CancelTripRequest => CancelTripResponse,
         release_trip: ReleaseTripRequest => ReleaseTripResponse,
+        report_no_show: ReportNoShowRequest => ReportNoShowResponse,
+        reassign_trip: ReassignTripRequest => ReassignTripResponse,
         force_end_trip: ForceEndTripRequest => ForceEndTripResponse,
     }
 }

@@ -2,7 +2,7 @@
 
 use hexcab_proto::trip::v1::{
     AcceptOfferRequest, ArriveTripRequest, CompleteTripRequest, DeclineOfferRequest,
-    ReleaseTripRequest, StartTripRequest, Trip,
+    ReleaseTripRequest, ReportNoShowRequest, StartTripRequest, Trip,
 };
 use hexcab_types::{DriverId, Point, RequestId, TripId};
 
@@ -56,6 +56,8 @@ pub enum Step {
     },
     /// Gives the trip back before the start.
     Release,
+    /// Waited at the pickup and nobody came.
+    NoShow,
 }
 
 impl Step {
@@ -68,6 +70,7 @@ impl Step {
             Self::Start { .. } => "gateway.start",
             Self::Complete { .. } => "gateway.complete",
             Self::Release => "gateway.release",
+            Self::NoShow => "gateway.no_show",
         }
     }
 }
@@ -154,6 +157,17 @@ impl Gateway {
                 };
                 trips
                     .trip(request, |mut t, r| async move { t.release_trip(r).await })
+                    .await?
+                    .trip
+            }
+            Step::NoShow => {
+                let request = ReportNoShowRequest {
+                    name,
+                    request_id,
+                    driver,
+                };
+                trips
+                    .trip(request, |mut t, r| async move { t.report_no_show(r).await })
                     .await?
                     .trip
             }

@@ -130,6 +130,10 @@ enum Json {
         request_id: RequestId,
         trip: TripId,
     },
+    NoShow {
+        request_id: RequestId,
+        trip: TripId,
+    },
 }
 
 /// Reads a message.
@@ -160,6 +164,7 @@ pub fn read(text: &str) -> Said {
             code,
         }) => command(request_id, trip, Step::Start { code }),
         Ok(Json::Release { request_id, trip }) => command(request_id, trip, Step::Release),
+        Ok(Json::NoShow { request_id, trip }) => command(request_id, trip, Step::NoShow),
         Ok(Json::Arrive {
             request_id,
             trip,
@@ -235,6 +240,7 @@ mod tests {
             }
         );
         assert_eq!(step(r#""type":"release""#), Step::Release);
+        assert_eq!(step(r#""type":"no_show""#), Step::NoShow);
     }
 
     #[test]

@@ -138,6 +138,15 @@ pub async fn release(
     by.take(&gateway, Step::Release).await
 }
 
+/// `POST /v1/trips/{id}/no-show`
+pub async fn no_show(
+    State(gateway): Shared,
+    by: Stepping,
+    Body(Nothing {}): Body<Nothing>,
+) -> Stepped {
+    by.take(&gateway, Step::NoShow).await
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PingsSent {

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use hexcab_proto::{
     dispatch::v1::{ExplainOfferRequest, GetCityStatusRequest, explain_offer_request::What},
-    trip::v1::{ForceEndTripRequest, ListTripEventsRequest, ListTripsRequest},
+    trip::v1::{ForceEndTripRequest, ListTripEventsRequest, ListTripsRequest, ReassignTripRequest},
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,10 +80,20 @@ pub async fn show(
     }))
 }
 
+/// Why, for the record.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EndAsked {
+pub struct Noted {
     note: String,
+}
+
+impl Noted {
+    fn note(self) -> Result<String, Problem> {
+        if self.note.trim().is_empty() {
+            return Err(Problem::field("note", "say why, for the record"));
+        }
+        Ok(self.note)
+    }
 }
 
 /// `POST /v1/operator/trips/{id}/end`
@@ -92,20 +102,38 @@ pub async fn end(
     Operator(operator): Operator,
     Trip(id): Trip,
     key: OptionalKey,
-    Body(asked): Body<EndAsked>,
+    Body(asked): Body<Noted>,
 ) -> Result<Json<OperatorTripView>, Problem> {
-    if asked.note.trim().is_empty() {
-        return Err(Problem::field("note", "say why, for the record"));
-    }
     let request = ForceEndTripRequest {
         name: id.name(),
         request_id: key.or_new().to_string(),
         operator: operator.name(),
-        note: asked.note,
+        note: asked.note()?,
     };
     let answer = gateway
         .peers
         .trip(request, |mut t, r| async move { t.force_end_trip(r).await })
+        .await?;
+    Ok(Json(OperatorTripView::from(&found(answer.trip)?)))
+}
+
+/// `POST /v1/operator/trips/{id}/reassign`: takes it from its driver before the start, and looks for another.
+pub async fn reassign(
+    State(gateway): Shared,
+    Operator(operator): Operator,
+    Trip(id): Trip,
+    key: OptionalKey,
+    Body(asked): Body<Noted>,
+) -> Result<Json<OperatorTripView>, Problem> {
+    let request = ReassignTripRequest {
+        name: id.name(),
+        request_id: key.or_new().to_string(),
+        operator: operator.name(),
+        note: asked.note()?,
+    };
+    let answer = gateway
+        .peers
+        .trip(request, |mut t, r| async move { t.reassign_trip(r).await })
         .await?;
     Ok(Json(OperatorTripView::from(&found(answer.trip)?)))
 }

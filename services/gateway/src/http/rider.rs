@@ -8,11 +8,11 @@ use axum::{
 use hexcab_proto::{
     pricing::v1::CreateQuoteRequest,
     trip::v1::{
-        CancelReason, CancelTripRequest, CreateTripRequest, ListTripsRequest, State as TripState,
-        Trip as TripProto, cancel_trip_request::By,
+        CancelReason, CancelTripRequest, CreateTripRequest, ListTripsRequest, PaymentMethod,
+        State as TripState, Trip as TripProto, cancel_trip_request::By,
     },
 };
-use hexcab_types::{DriverId, TripId};
+use hexcab_types::{DriverId, Timestamp, TripId};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,29 @@ pub async fn quote(
 #[serde(deny_unknown_fields)]
 pub struct TripAsked {
     quote_token: String,
+    /// When to be picked up; at once when absent.
+    #[serde(default)]
+    pickup_at: Option<Timestamp>,
+    #[serde(default)]
+    payment_method: PaymentAsked,
+}
+
+/// How the rider pays.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PaymentAsked {
+    #[default]
+    Card,
+    Cash,
+}
+
+impl From<PaymentAsked> for PaymentMethod {
+    fn from(asked: PaymentAsked) -> Self {
+        match asked {
+            PaymentAsked::Card => Self::Card,
+            PaymentAsked::Cash => Self::Cash,
+        }
+    }
 }
 
 /// `POST /v1/trips`
@@ -85,6 +108,8 @@ pub async fn request(
         request_id,
         rider: rider.name(),
         quote_token: asked.quote_token,
+        pickup_time: asked.pickup_at.map(hexcab_proto::convert::to_timestamp),
+        payment_method: PaymentMethod::from(asked.payment_method).into(),
     };
     let answer = gateway
         .peers

@@ -45,6 +45,8 @@ fn parts(event: Option<&Event>) -> (&'static str, Option<&str>, Option<i32>) {
     match event {
         None => ("Unknown", None, None),
         Some(Event::Requested(_)) => ("TripRequested", None, None),
+        Some(Event::Scheduled(_)) => ("TripScheduled", None, None),
+        Some(Event::Activated(_)) => ("TripActivated", None, None),
         Some(Event::OfferMade(e)) => ("OfferMade", Some(&e.driver), Some(e.epoch)),
         Some(Event::OfferAccepted(e)) => ("OfferAccepted", Some(&e.driver), Some(e.epoch)),
         Some(Event::OfferDeclined(e)) => ("OfferDeclined", Some(&e.driver), Some(e.epoch)),

@@ -18,7 +18,7 @@ pub struct TripView {
     pub city: String,
     /// Kind of ride.
     pub product: String,
-    /// REQUESTED, OFFERED, EN_ROUTE, ARRIVED, IN_PROGRESS, COMPLETED, CANCELLED or EXPIRED.
+    /// SCHEDULED, REQUESTED, OFFERED, EN_ROUTE, ARRIVED, IN_PROGRESS, COMPLETED, CANCELLED or EXPIRED.
     pub state: &'static str,
     /// Number of the last event.
     pub version: i64,
@@ -28,8 +28,14 @@ pub struct TripView {
     pub pickup: Option<PointView>,
     /// To here.
     pub dropoff: Option<PointView>,
+    /// When the rider wants to be picked up; null: at once.
+    pub pickup_at: Option<Timestamp>,
+    /// CARD or CASH.
+    pub payment_method: &'static str,
     /// The upfront price.
     pub fare: Option<MoneyView>,
+    /// For waiting at the pickup beyond the free time, once the ride started.
+    pub waiting_fee: Option<MoneyView>,
     /// What the rider owes in the end.
     pub charge: Option<MoneyView>,
     /// Who accepted.
@@ -55,6 +61,8 @@ pub struct TripView {
     pub ended_at: Option<Timestamp>,
     /// When the search for a driver ends.
     pub request_expires_at: Option<Timestamp>,
+    /// From when the driver may report that nobody came, once he is at the pickup.
+    pub no_show_at: Option<Timestamp>,
     /// The ride's trace.
     pub trace_id: Option<String>,
 }
@@ -62,9 +70,9 @@ pub struct TripView {
 /// How a trip was cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CancellationView {
-    /// RIDER, SYSTEM or OPERATOR.
+    /// RIDER, DRIVER, SYSTEM or OPERATOR.
     pub by: &'static str,
-    /// CHANGED_MIND, WAITED_TOO_LONG, PAYMENT_DECLINED or OPERATOR.
+    /// CHANGED_MIND, WAITED_TOO_LONG, NO_SHOW, RIDER_BUSY, PAYMENT_DECLINED or OPERATOR.
     pub reason: &'static str,
     /// What the rider owes for it.
     pub fee: Option<MoneyView>,
@@ -99,6 +107,8 @@ pub struct OperatorTripView {
     pub quote: Option<String>,
     /// What the driver is owed.
     pub driver_pay: Option<MoneyView>,
+    /// What the driver is owed of the charge in the end.
+    pub driver_due: Option<MoneyView>,
     /// The tax inside the fare.
     pub tax: Option<MoneyView>,
     /// An operator's note on the cancellation.
@@ -149,7 +159,10 @@ impl TripView {
             epoch: trip.epoch,
             pickup: trip.pickup.map(Into::into),
             dropoff: trip.dropoff.map(Into::into),
+            pickup_at: instant(trip.pickup_time),
+            payment_method: bare_enum(trip.payment_method().as_str_name(), "PAYMENT_METHOD_"),
             fare: trip.fare.clone().map(Into::into),
+            waiting_fee: trip.waiting_fee.clone().map(Into::into),
             charge: trip.charge.clone().map(Into::into),
             driver: optional_bare(&trip.driver),
             driver_position: None,
@@ -162,6 +175,7 @@ impl TripView {
             started_at: instant(trip.start_time),
             ended_at: instant(trip.end_time),
             request_expires_at: instant(trip.request_expire_time),
+            no_show_at: instant(trip.no_show_time),
             trace_id: hexcab_telemetry::trace_id(&trip.traceparent).map(str::to_owned),
         }
     }
@@ -205,6 +219,7 @@ impl From<&Trip> for OperatorTripView {
                 .collect(),
             quote: optional_bare(&trip.quote),
             driver_pay: trip.driver_pay.clone().map(Into::into),
+            driver_due: trip.driver_due.clone().map(Into::into),
             tax: trip.tax.clone().map(Into::into),
             note: trip
                 .cancellation

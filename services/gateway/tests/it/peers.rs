@@ -325,6 +325,31 @@ impl TripService for Face {
         Ok(Response::new(trip::CancelTripResponse { trip: Some(trip) }))
     }
 
+    async fn report_no_show(
+        &self,
+        request: Request<trip::ReportNoShowRequest>,
+    ) -> Answer<trip::ReportNoShowResponse> {
+        driver_step!(
+            self,
+            request,
+            "report_no_show",
+            Cancelled,
+            ReportNoShowResponse
+        )
+    }
+
+    async fn reassign_trip(
+        &self,
+        request: Request<trip::ReassignTripRequest>,
+    ) -> Answer<trip::ReassignTripResponse> {
+        let asked = self.0.note("reassign_trip", request)?;
+        let mut trip = self.0.trip(&asked.name)?;
+        trip.set_state(trip::State::Requested);
+        Ok(Response::new(trip::ReassignTripResponse {
+            trip: Some(trip),
+        }))
+    }
+
     async fn force_end_trip(
         &self,
         request: Request<trip::ForceEndTripRequest>,

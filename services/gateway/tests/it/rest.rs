@@ -490,3 +490,71 @@ async fn a_position_is_asked_for_once() {
     assert_eq!(shown.body["driver_position"], json!(null));
     assert_eq!(house.peers.calls("get_driver_position").len(), 1);
 }
+
+#[tokio::test]
+async fn a_trip_is_booked_ahead_and_paid_in_cash_when_that_is_asked_for() {
+    let house = House::open().await;
+    let me = house.user(&rider());
+    let ask = |body| async {
+        let key = Uuid::new_v4().to_string();
+        let headers = [("idempotency-key", key.as_str())];
+        me.post_with("/v1/trips", &headers, body).await
+    };
+    let booked = ask(json!({
+        "quote_token": "x",
+        "pickup_at": "2008-05-30T20:00:00Z",
+        "payment_method": "cash",
+    }))
+    .await;
+    assert_eq!(booked.status, 201, "{booked:?}");
+    let call = house.peers.calls("create_trip").remove(0);
+    assert!(call.body.contains("payment_method: Cash"), "{call:?}");
+    assert!(call.body.contains("seconds: 1212177600"), "{call:?}");
+    for (wrong, field) in [
+        (
+            json!({"quote_token": "x", "payment_method": "cheque"}),
+            "payment_method",
+        ),
+        (
+            json!({"quote_token": "x", "pickup_at": "tomorrow"}),
+            "pickup_at",
+        ),
+    ] {
+        let refused = ask(wrong).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(
+            refused.body["detail"].as_str().unwrap().contains(field),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_driver_reports_that_nobody_came_and_an_operator_looks_for_another_driver() {
+    let house = House::open().await;
+    let name = driver();
+    let ride = then(&offered(&name, 2), State::Arrived, &name);
+    house.peers.put(&ride);
+    let trip = id(&ride.name);
+    let reported = house
+        .user(&name)
+        .post(&format!("/v1/trips/{trip}/no-show"), json!({}))
+        .await;
+    assert_eq!(reported.status, 200, "{reported:?}");
+    assert_eq!(reported.body["state"], "CANCELLED");
+    assert!(house.peers.calls("report_no_show")[0].body.contains(&name));
+    let operator = house.user(&format!("operators/{}", Uuid::new_v4()));
+    let path = format!("/v1/operator/trips/{trip}/reassign");
+    let silent = operator.post(&path, json!({"note": " "})).await;
+    assert_eq!(silent.status, 400, "{silent:?}");
+    let reassigned = operator
+        .post(&path, json!({"note": "the car broke down"}))
+        .await;
+    assert_eq!(reassigned.status, 200, "{reassigned:?}");
+    assert_eq!(reassigned.body["state"], "REQUESTED");
+    let stranger = house
+        .user(&rider())
+        .post(&path, json!({"note": "mine"}))
+        .await;
+    assert_eq!(stranger.status, 403, "{stranger:?}");
+}

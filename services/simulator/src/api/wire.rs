@@ -102,6 +102,9 @@ pub struct TripView {
     /// When the driver was there, city time.
     #[serde(default)]
     pub arrived_at: Option<DateTime<Utc>>,
+    /// From when the driver may say that nobody came, city time.
+    #[serde(default)]
+    pub no_show_at: Option<DateTime<Utc>>,
 }
 
 /// How a trip was cancelled.
@@ -242,6 +245,11 @@ pub enum Command {
         /// Which.
         trip: Uuid,
     },
+    /// The rider did not come.
+    NoShow {
+        /// Which.
+        trip: Uuid,
+    },
 }
 
 impl Command {
@@ -253,7 +261,8 @@ impl Command {
             | Self::Arrive { trip, .. }
             | Self::Start { trip, .. }
             | Self::Complete { trip, .. }
-            | Self::Release { trip } => *trip,
+            | Self::Release { trip }
+            | Self::NoShow { trip } => *trip,
         }
     }
 
@@ -266,6 +275,7 @@ impl Command {
             Self::Start { .. } => "start",
             Self::Complete { .. } => "complete",
             Self::Release { .. } => "release",
+            Self::NoShow { .. } => "no_show",
         }
     }
 }

@@ -70,6 +70,8 @@ pub struct Job {
     dropoff: Point,
     /// As quoted, seconds; none when it was not heard.
     ride_s: Option<f64>,
+    /// From when he may say that nobody came; none when it was not heard.
+    no_show_at: Option<Timestamp>,
 }
 
 /// What he is doing.
@@ -321,6 +323,13 @@ impl<W: World> Machine<W> {
                 Some(Command::Release { trip: job.trip })
             }
             Phase::Waiting { job, until, asks } => match self.world.hear(job.trip) {
+                Some(words) if *asks == 0 && words.late > TimeDelta::zero() => {
+                    (*until, *asks) = (now + words.late, 1);
+                    None
+                }
+                None if job.no_show_at.is_some_and(|at| at <= now) => {
+                    Some(Command::NoShow { trip: job.trip })
+                }
                 Some(words) => Some(Command::Start {
                     trip: job.trip,
                     code: words.code,
@@ -343,6 +352,7 @@ impl<W: World> Machine<W> {
             Command::Accept { .. } => self.world.note(DriverNews::Accepted),
             Command::Decline { .. } => self.world.note(DriverNews::Declined),
             Command::Release { .. } => self.world.note(DriverNews::GaveUp),
+            Command::NoShow { .. } => self.world.note(DriverNews::NobodyCame),
             Command::Arrive { .. } | Command::Start { .. } | Command::Complete { .. } => {}
         }
         let request_id = self.world.key(self.keys);

@@ -165,6 +165,7 @@ mod tests {
             created_at: Some(at(0)),
             accepted_at: on.then(|| at(10)),
             arrived_at: (on && state != State::EnRoute).then(|| at(70)),
+            no_show_at: None,
         }
     }
 

@@ -20,6 +20,13 @@ pub enum Command {
     },
     /// The search took too long.
     ExpireRequest,
+    /// The time of a booked trip has come.
+    Activate,
+    /// The driver who accepted this offer did not reach the pickup in his time.
+    Stall {
+        /// Number of the offer.
+        epoch: i32,
+    },
     /// The driver is at the pickup.
     Arrive {
         /// Who says so.
@@ -39,12 +46,24 @@ pub enum Command {
         /// Who says so.
         driver: DriverId,
     },
+    /// The driver waited at the pickup and nobody came.
+    NoShow {
+        /// Who says so.
+        driver: DriverId,
+    },
     /// Called off before the start.
     Cancel(Canceller),
     /// The driver gives it back before the start.
     Release {
         /// Who.
         driver: DriverId,
+    },
+    /// An operator takes it from its driver and has another looked for.
+    Reassign {
+        /// Who.
+        operator: OperatorId,
+        /// Why, for the record.
+        note: String,
     },
     /// An operator ends it.
     ForceEnd {
@@ -53,6 +72,29 @@ pub enum Command {
         /// Why, for the record.
         note: String,
     },
+}
+
+impl Command {
+    /// Its name, for logs and drawings.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Offer(_) => "offer",
+            Self::Accept(_) => "accept",
+            Self::Decline(_) => "decline",
+            Self::ExpireOffer { .. } => "expire offer",
+            Self::ExpireRequest => "expire request",
+            Self::Activate => "activate",
+            Self::Stall { .. } => "stall",
+            Self::Arrive { .. } => "arrive",
+            Self::Start { .. } => "start",
+            Self::Complete { .. } => "complete",
+            Self::NoShow { .. } => "report no-show",
+            Self::Cancel(_) => "cancel",
+            Self::Release { .. } => "release",
+            Self::Reassign { .. } => "reassign",
+            Self::ForceEnd { .. } => "force end",
+        }
+    }
 }
 
 /// Whom dispatch wants to ask.
@@ -91,6 +133,8 @@ pub enum Canceller {
     },
     /// Payment: the processor refused the hold.
     PaymentDeclined,
+    /// The sweeper: the time of a booked trip came while its rider was on another.
+    RiderBusy,
 }
 
 /// Why a rider calls a trip off.

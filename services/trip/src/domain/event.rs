@@ -1,14 +1,24 @@
 //! What happened to a trip. Each event carries what the state after it needs, so that applying it cannot fail.
 
-use hexcab_types::{DriverId, Timestamp};
+use hexcab_types::{DriverId, Money, OperatorId, Timestamp};
 
-use super::{Acceptance, Arrival, Cancellation, Offer, Progress, Ride};
+use super::{Acceptance, Arrival, Cancellation, ExclusionReason, Offer, Progress, Ride};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The trip was ordered; always the first.
+    /// The trip was ordered for now; then always the first.
     Requested {
+        /// Last instant of the search.
+        request_expires_at: Timestamp,
+    },
+    /// The trip was booked ahead; then always the first.
+    Scheduled {
+        /// Last instant of the search, as it is planned.
+        request_expires_at: Timestamp,
+    },
+    /// The time of a booked trip has come: a driver is looked for.
+    Activated {
         /// Last instant of the search.
         request_expires_at: Timestamp,
     },
@@ -20,6 +30,8 @@ pub enum Event {
         driver: DriverId,
         /// Which offer.
         epoch: i32,
+        /// Last instant to reach the pickup.
+        stalls_at: Timestamp,
     },
     /// The driver refused.
     OfferDeclined {
@@ -39,16 +51,24 @@ pub enum Event {
     Arrived {
         /// Who had accepted.
         acceptance: Acceptance,
+        /// From when on nobody has come.
+        no_show_from: Timestamp,
     },
     /// The rider got in.
     Started {
         /// Who had arrived.
         arrival: Arrival,
+        /// What the waiting cost.
+        waiting_fee: Money,
     },
     /// The rider is there.
     Completed {
         /// The ride as it was.
         ride: Ride,
+        /// What the rider owes.
+        charge: Money,
+        /// What the driver is owed of it.
+        driver_due: Money,
     },
     /// Called off.
     Cancelled {
@@ -59,12 +79,14 @@ pub enum Event {
         /// Who was being asked at that moment.
         asked: Option<DriverId>,
     },
-    /// The driver gave it back.
+    /// The driver gave it back, or lost it.
     Released {
         /// Who.
         driver: DriverId,
         /// Which offer he had accepted.
         epoch: i32,
+        /// By whose word.
+        by: ReleasedBy,
         /// The search starts anew: its last instant.
         request_expires_at: Timestamp,
     },
@@ -72,11 +94,40 @@ pub enum Event {
     Expired,
 }
 
+/// By whose word a trip was taken from the driver who had accepted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReleasedBy {
+    /// His own.
+    Driver,
+    /// The clock's: he did not reach the pickup in his time.
+    Stall,
+    /// An operator's.
+    Operator {
+        /// Who.
+        operator: OperatorId,
+        /// Why, for the record.
+        note: String,
+    },
+}
+
+impl ReleasedBy {
+    /// Why the driver is not asked again (I8).
+    pub const fn exclusion(&self) -> ExclusionReason {
+        match self {
+            Self::Driver => ExclusionReason::Released,
+            Self::Stall => ExclusionReason::Stalled,
+            Self::Operator { .. } => ExclusionReason::Reassigned,
+        }
+    }
+}
+
 impl Event {
     /// The event's name, as in `hexcab.trip.v1.<name>` and in the table of transitions.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Requested { .. } => "TripRequested",
+            Self::Scheduled { .. } => "TripScheduled",
+            Self::Activated { .. } => "TripActivated",
             Self::OfferMade(_) => "OfferMade",
             Self::OfferAccepted { .. } => "OfferAccepted",
             Self::OfferDeclined { .. } => "OfferDeclined",

@@ -4,7 +4,7 @@ use hexcab_types::{DriverId, Timestamp};
 
 use super::{
     ACCEPTANCE_GRACE, Acceptance, Event, ExclusionReason, Offer, OfferRef, OfferTo, Refusal, Rules,
-    Trip,
+    Trip, release,
 };
 
 /// Asks a driver who was not asked before (I8), while there is time to search.
@@ -33,6 +33,7 @@ pub fn accept(
     trip: &Trip,
     open: &Offer,
     answer: &OfferRef,
+    rules: &Rules,
     now: Timestamp,
 ) -> Result<Event, Refusal> {
     current(trip, open, answer)?;
@@ -42,6 +43,7 @@ pub fn accept(
     Ok(Event::OfferAccepted {
         driver: answer.driver,
         epoch: answer.epoch,
+        stalls_at: release::stalls_at(trip, open, rules, now),
     })
 }
 
@@ -69,11 +71,11 @@ pub fn expire(open: &Offer, epoch: i32, now: Timestamp) -> Result<Event, Refusal
 }
 
 /// Why a driver who has not accepted cannot act on the trip.
-pub fn not_accepted(open: &Offer, driver: DriverId) -> Refusal {
+pub fn not_accepted(trip: &Trip, open: &Offer, driver: DriverId) -> Refusal {
     if driver == open.driver {
         Refusal::OfferNotAccepted
     } else {
-        Refusal::NotYourTrip
+        release::lost(trip, driver)
     }
 }
 
@@ -105,6 +107,8 @@ pub fn how_it_ended(trip: &Trip, answer: &OfferRef) -> Refusal {
         ExclusionReason::Declined => Refusal::OfferDeclined,
         ExclusionReason::TimedOut => Refusal::OfferExpired,
         ExclusionReason::Released => Refusal::TripReleased,
+        ExclusionReason::Stalled => Refusal::TripStalled,
+        ExclusionReason::Reassigned => Refusal::TripReassigned,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use hexcab_types::{DriverId, Point, Timestamp};
 
-use super::{Acceptance, Arrival, Event, Refusal, Ride, Rules, StartCode, Trip};
+use super::{
+    Acceptance, Arrival, Event, Refusal, Ride, Rules, StartCode, Trip, release::mine, waiting,
+};
 
 /// At the pickup, within the city's geofence.
 pub fn arrive(
@@ -11,13 +13,15 @@ pub fn arrive(
     driver: DriverId,
     position: Point,
     rules: &Rules,
+    now: Timestamp,
 ) -> Result<Event, Refusal> {
-    mine(by, driver)?;
+    mine(trip, by, driver)?;
     if position.distance_m(trip.order.pickup) > rules.pickup_geofence_m {
         return Err(Refusal::TooFarFromPickup);
     }
     Ok(Event::Arrived {
         acceptance: by.clone(),
+        no_show_from: waiting::no_show_from(trip, rules, now),
     })
 }
 
@@ -31,8 +35,10 @@ pub fn start(
     arrival: &Arrival,
     driver: DriverId,
     code: &StartCode,
+    rules: &Rules,
+    now: Timestamp,
 ) -> Result<Event, Refusal> {
-    mine(&arrival.acceptance, driver)?;
+    mine(trip, &arrival.acceptance, driver)?;
     if trip.wrong_codes >= WRONG_CODES_MAX {
         return Err(Refusal::StartCodeLocked);
     }
@@ -41,40 +47,33 @@ pub fn start(
     }
     Ok(Event::Started {
         arrival: arrival.clone(),
+        waiting_fee: waiting::fee(trip, arrival, rules, now)?,
     })
 }
 
-/// The rider is there.
-pub fn complete(ride: &Ride, driver: DriverId) -> Result<Event, Refusal> {
-    mine(&ride.arrival.acceptance, driver)?;
-    Ok(Event::Completed { ride: ride.clone() })
-}
-
-/// The driver gives the trip back. The search starts anew with its whole time: the rider lost his driver through no
-/// fault of his own.
-pub fn release(
-    by: &Acceptance,
+/// The rider is there: he owes the fare and the waiting, of both of which the driver has his share.
+pub fn complete(
+    trip: &Trip,
+    ride: &Ride,
     driver: DriverId,
     rules: &Rules,
-    now: Timestamp,
 ) -> Result<Event, Refusal> {
-    mine(by, driver)?;
-    Ok(Event::Released {
-        driver,
-        epoch: by.epoch,
-        request_expires_at: now + rules.request_ttl,
+    mine(trip, &ride.arrival.acceptance, driver)?;
+    let waiting_share = rules.share_of(ride.waiting_fee)?;
+    let (charge, driver_due) = trip
+        .order
+        .fare
+        .plus(ride.waiting_fee)
+        .and_then(|charge| Ok((charge, trip.order.driver_pay.plus(waiting_share)?)))
+        .map_err(|_| Refusal::AmountOutOfRange)?;
+    Ok(Event::Completed {
+        ride: ride.clone(),
+        charge,
+        driver_due,
     })
 }
 
 /// The refusal for the trip's own driver; a stranger is only told that he is one.
-pub fn refuse(by: &Acceptance, driver: DriverId, refusal: Refusal) -> Refusal {
-    mine(by, driver).err().unwrap_or(refusal)
-}
-
-fn mine(by: &Acceptance, driver: DriverId) -> Result<(), Refusal> {
-    if by.driver == driver {
-        Ok(())
-    } else {
-        Err(Refusal::NotYourTrip)
-    }
+pub fn refuse(trip: &Trip, by: &Acceptance, driver: DriverId, refusal: Refusal) -> Refusal {
+    mine(trip, by, driver).err().unwrap_or(refusal)
 }

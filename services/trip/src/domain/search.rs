@@ -2,7 +2,7 @@
 
 use hexcab_types::{QuoteClaims, RiderId, Timestamp, TripId};
 
-use super::{Event, Order, Refusal, Rules, StartCode, Trip};
+use super::{Event, Order, PaymentMethod, Refusal, Rules, StartCode, Trip, schedule};
 
 /// A request for a ride: a quote whose signature was checked, who brings it, and what chance chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub struct NewTrip {
     pub rider: RiderId,
     /// The quote he brings.
     pub quote: QuoteClaims,
+    /// When he wants to be picked up, if not at once.
+    pub pickup_time: Option<Timestamp>,
+    /// How he pays.
+    pub payment_method: PaymentMethod,
     /// The code he will tell the driver.
     pub start_code: StartCode,
     /// W3C context of the request.
@@ -23,12 +27,14 @@ pub struct NewTrip {
 /// trip, is the database's to say (I1).
 ///
 /// # Errors
-/// `NOT_YOUR_QUOTE`, `QUOTE_EXPIRED`.
+/// `NOT_YOUR_QUOTE`, `QUOTE_EXPIRED`, `CASH_NOT_TAKEN`, and of a booking `PICKUP_TIME_PASSED`, `SCHEDULE_TOO_FAR`.
 pub fn request(new: NewTrip, rules: &Rules, now: Timestamp) -> Result<(Trip, Event), Refusal> {
     let NewTrip {
         id,
         rider,
         quote,
+        pickup_time,
+        payment_method,
         start_code,
         traceparent,
     } = new;
@@ -37,6 +43,9 @@ pub fn request(new: NewTrip, rules: &Rules, now: Timestamp) -> Result<(Trip, Eve
     }
     if now > quote.expires_at {
         return Err(Refusal::QuoteExpired);
+    }
+    if payment_method == PaymentMethod::Cash && !rules.cash {
+        return Err(Refusal::CashNotTaken);
     }
     let order = Order {
         rider,
@@ -52,11 +61,12 @@ pub fn request(new: NewTrip, rules: &Rules, now: Timestamp) -> Result<(Trip, Eve
         duration_s: quote.duration_s,
         distance_m: quote.distance_m,
         start_code,
+        pickup_time,
+        activates_at: schedule::activates_at(pickup_time, rules, now)?,
+        payment_method,
         traceparent: traceparent.or(quote.traceparent),
     };
-    let event = Event::Requested {
-        request_expires_at: now + rules.request_ttl,
-    };
+    let event = schedule::begin(&order, rules, now);
     Ok((Trip::new(id, order, now).apply(&event, now), event))
 }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Where a trip is in its life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
+    /// Booked ahead: nobody is looked for yet.
+    Scheduled,
     /// A driver is looked for.
     Requested,
     /// One driver is asked.
@@ -22,6 +24,10 @@ pub enum State {
     Completed {
         /// The ride as it was.
         ride: Ride,
+        /// What the rider owes: the fare and what waiting cost.
+        charge: Money,
+        /// What the driver is owed of it.
+        driver_due: Money,
         /// When it ended.
         at: Timestamp,
     },
@@ -67,6 +73,8 @@ pub struct Acceptance {
     pub epoch: i32,
     /// When.
     pub at: Timestamp,
+    /// Last instant to reach the pickup before the trip is taken from him.
+    pub stalls_at: Timestamp,
 }
 
 /// The driver is at the pickup.
@@ -76,6 +84,8 @@ pub struct Arrival {
     pub acceptance: Acceptance,
     /// When.
     pub at: Timestamp,
+    /// From when on he may say that nobody came.
+    pub no_show_from: Timestamp,
 }
 
 /// The rider is in the car.
@@ -85,12 +95,14 @@ pub struct Ride {
     pub arrival: Arrival,
     /// When.
     pub at: Timestamp,
+    /// What the driver's waiting costs the rider, may be zero.
+    pub waiting_fee: Money,
 }
 
 /// How far a trip has come with its driver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
-    /// Nobody accepted yet.
+    /// Nobody has accepted.
     Searching,
     /// A driver is on the way.
     Accepted(Acceptance),
@@ -107,6 +119,8 @@ pub struct Cancellation {
     pub by: CancelledBy,
     /// What the rider owes for it, may be zero.
     pub fee: Money,
+    /// What the driver is owed of the fee.
+    pub driver_due: Money,
 }
 
 /// Who called a trip off, each with the reasons that he may have.
@@ -118,6 +132,10 @@ pub enum CancelledBy {
     RiderWaitedTooLong,
     /// The processor refused the hold.
     PaymentDeclined,
+    /// The time of a booked ride came while its rider was on another.
+    RiderBusy,
+    /// The driver waited and nobody came.
+    NoShow,
     /// An operator ended it.
     Operator {
         /// Who.
@@ -147,13 +165,19 @@ pub enum ExclusionReason {
     TimedOut,
     /// The driver accepted and gave the trip back.
     Released,
+    /// The driver accepted and did not reach the pickup in his time.
+    Stalled,
+    /// The driver accepted and an operator took the trip from him.
+    Reassigned,
 }
 
 impl State {
     /// How far the trip has come with its driver.
     pub fn progress(&self) -> Progress {
         match self {
-            Self::Requested | Self::Offered(_) | Self::Expired { .. } => Progress::Searching,
+            Self::Scheduled | Self::Requested | Self::Offered(_) | Self::Expired { .. } => {
+                Progress::Searching
+            }
             Self::EnRoute(acceptance) => Progress::Accepted(acceptance.clone()),
             Self::Arrived(arrival) => Progress::Arrived(arrival.clone()),
             Self::InProgress(ride) | Self::Completed { ride, .. } => {
@@ -166,7 +190,8 @@ impl State {
     /// When the trip ended, or none while it is alive.
     pub fn ended_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Requested
+            Self::Scheduled
+            | Self::Requested
             | Self::Offered(_)
             | Self::EnRoute(_)
             | Self::Arrived(_)
@@ -180,6 +205,7 @@ impl State {
     /// The state's name, as columns, spans and people write it.
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Scheduled => "SCHEDULED",
             Self::Requested => "REQUESTED",
             Self::Offered(_) => "OFFERED",
             Self::EnRoute(_) => "EN_ROUTE",
@@ -203,20 +229,20 @@ impl Progress {
         }
     }
 
-    /// When the driver was at the pickup.
-    pub const fn arrived_at(&self) -> Option<Timestamp> {
+    /// The arrival that it rests on.
+    pub const fn arrival(&self) -> Option<&Arrival> {
         match self {
             Self::Searching | Self::Accepted(_) => None,
-            Self::Arrived(arrival) => Some(arrival.at),
-            Self::Started(ride) => Some(ride.arrival.at),
+            Self::Arrived(arrival) => Some(arrival),
+            Self::Started(ride) => Some(&ride.arrival),
         }
     }
 
-    /// When the rider got in.
-    pub const fn started_at(&self) -> Option<Timestamp> {
+    /// The ride that it is.
+    pub const fn ride(&self) -> Option<&Ride> {
         match self {
             Self::Searching | Self::Accepted(_) | Self::Arrived(_) => None,
-            Self::Started(ride) => Some(ride.at),
+            Self::Started(ride) => Some(ride),
         }
     }
 }

@@ -28,9 +28,9 @@ pub struct Trip {
     pub wrong_codes: i32,
     /// Drivers who are not asked again, oldest first (I8).
     pub excluded: Vec<Exclusion>,
-    /// Last instant of the search for a driver, city clock.
+    /// Last instant of the search for a driver, city clock; of one that has not begun, as it is planned.
     pub request_expires_at: Timestamp,
-    /// When it was requested, city clock.
+    /// When it was requested or booked, city clock.
     pub created_at: Timestamp,
     /// When the last event happened, city clock.
     pub updated_at: Timestamp,
@@ -65,8 +65,30 @@ pub struct Order {
     pub distance_m: i32,
     /// What the rider tells the driver at the pickup.
     pub start_code: StartCode,
+    /// When the rider wants to be picked up, if not at once.
+    pub pickup_time: Option<Timestamp>,
+    /// Of a ride booked ahead: when the search for a driver begins.
+    pub activates_at: Option<Timestamp>,
+    /// How the rider pays.
+    pub payment_method: PaymentMethod,
     /// W3C context of the ride's trace.
     pub traceparent: Option<String>,
+}
+
+/// How the rider pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PaymentMethod {
+    /// By card: held at the processor, then captured.
+    Card,
+    /// In cash, to the driver.
+    Cash,
+}
+
+impl Order {
+    /// The later of an instant and the pickup time: before that no driver is late and no rider keeps anybody waiting.
+    pub fn not_before_pickup_time(&self, at: Timestamp) -> Timestamp {
+        self.pickup_time.map_or(at, |wanted| wanted.max(at))
+    }
 }
 
 /// Four digits, for the rider's eyes and the driver's ears.
@@ -92,7 +114,8 @@ impl StartCode {
 }
 
 impl Trip {
-    /// A trip to which nothing happened yet: version 0, not to be stored before its [`Event::Requested`].
+    /// A trip to which nothing happened yet: version 0, not to be stored before its [`Event::Requested`] or
+    /// [`Event::Scheduled`].
     pub fn new(id: TripId, order: Order, at: Timestamp) -> Self {
         Self {
             id,
@@ -115,18 +138,27 @@ impl Trip {
         self.updated_at = at;
         self.wrong_codes = 0;
         self.state = match event {
-            Event::Requested { request_expires_at } => {
+            Event::Requested { request_expires_at } | Event::Activated { request_expires_at } => {
                 self.request_expires_at = *request_expires_at;
                 State::Requested
+            }
+            Event::Scheduled { request_expires_at } => {
+                self.request_expires_at = *request_expires_at;
+                State::Scheduled
             }
             Event::OfferMade(offer) => {
                 self.epoch = offer.epoch;
                 State::Offered(offer.clone())
             }
-            Event::OfferAccepted { driver, epoch } => State::EnRoute(Acceptance {
+            Event::OfferAccepted {
+                driver,
+                epoch,
+                stalls_at,
+            } => State::EnRoute(Acceptance {
                 driver: *driver,
                 epoch: *epoch,
                 at,
+                stalls_at: *stalls_at,
             }),
             Event::OfferDeclined { driver, epoch } => {
                 self.search_on(*driver, *epoch, ExclusionReason::Declined)
@@ -137,21 +169,36 @@ impl Trip {
             Event::Released {
                 driver,
                 epoch,
+                by,
                 request_expires_at,
             } => {
                 self.request_expires_at = *request_expires_at;
-                self.search_on(*driver, *epoch, ExclusionReason::Released)
+                self.search_on(*driver, *epoch, by.exclusion())
             }
-            Event::Arrived { acceptance } => State::Arrived(Arrival {
+            Event::Arrived {
+                acceptance,
+                no_show_from,
+            } => State::Arrived(Arrival {
                 acceptance: acceptance.clone(),
                 at,
+                no_show_from: *no_show_from,
             }),
-            Event::Started { arrival } => State::InProgress(Ride {
+            Event::Started {
+                arrival,
+                waiting_fee,
+            } => State::InProgress(Ride {
                 arrival: arrival.clone(),
                 at,
+                waiting_fee: *waiting_fee,
             }),
-            Event::Completed { ride } => State::Completed {
+            Event::Completed {
+                ride,
+                charge,
+                driver_due,
+            } => State::Completed {
                 ride: ride.clone(),
+                charge: *charge,
+                driver_due: *driver_due,
                 at,
             },
             Event::Cancelled {
@@ -186,15 +233,36 @@ impl Trip {
     /// What the rider owes in the end: none while the trip is alive.
     pub fn charge(&self) -> Option<Money> {
         match &self.state {
-            State::Requested
+            State::Scheduled
+            | State::Requested
             | State::Offered(_)
             | State::EnRoute(_)
             | State::Arrived(_)
             | State::InProgress(_) => None,
-            State::Completed { .. } => Some(self.order.fare),
+            State::Completed { charge, .. } => Some(*charge),
             State::Cancelled { cancellation, .. } => Some(cancellation.fee),
-            State::Expired { .. } => Some(Money::zero(self.order.fare.currency)),
+            State::Expired { .. } => Some(self.nothing()),
         }
+    }
+
+    /// What the driver is owed of it: none while the trip is alive.
+    pub fn driver_due(&self) -> Option<Money> {
+        match &self.state {
+            State::Scheduled
+            | State::Requested
+            | State::Offered(_)
+            | State::EnRoute(_)
+            | State::Arrived(_)
+            | State::InProgress(_) => None,
+            State::Completed { driver_due, .. } => Some(*driver_due),
+            State::Cancelled { cancellation, .. } => Some(cancellation.driver_due),
+            State::Expired { .. } => Some(self.nothing()),
+        }
+    }
+
+    /// No money, in the currency of the order.
+    pub fn nothing(&self) -> Money {
+        Money::zero(self.order.fare.currency)
     }
 
     fn search_on(&mut self, driver: DriverId, epoch: i32, reason: ExclusionReason) -> State {

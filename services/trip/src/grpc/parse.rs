@@ -1,8 +1,9 @@
 //! Proto → domain types, or INVALID_ARGUMENT naming the field.
 
+use chrono::SubsecRound as _;
 use hexcab_chassis::token::Verifier;
 use hexcab_proto::{
-    convert::{FieldError, name, optional_name, parsed, point},
+    convert::{FieldError, name, optional_name, parsed, point, timestamp},
     trip::v1 as proto,
 };
 use hexcab_types::{CityId, QUOTE_TOKEN_TYPE, RequestId, Timestamp, TripId};
@@ -12,7 +13,10 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Canceller, Command, NewTrip, OfferRef, OfferTo, Refusal, RiderReason, StartCode},
+    domain::{
+        Canceller, Command, NewTrip, OfferRef, OfferTo, PaymentMethod, Refusal, RiderReason,
+        StartCode,
+    },
     store::{ExecuteError, Filter, PageToken, RequestKey},
 };
 
@@ -50,6 +54,12 @@ pub fn create_trip(
             tracing::info!(%error, "a quote token was refused");
             ExecuteError::Refused(Refusal::QuoteForged)
         })?;
+    let pickup_time = request
+        .pickup_time
+        .map(|wanted| timestamp(Some(wanted), "pickup_time"))
+        .transpose()?
+        .map(|wanted| wanted.trunc_subsecs(6)); // as Postgres keeps it
+    let payment_method = payment_method(request.payment_method)?;
     // Ids of trips are random rather than in order of time: trips of one evening lie on many pages of the index, and
     // SERIALIZABLE, which watches pages, sees fewer conflicts that are none.
     let id = TripId::from(Uuid::new_v4());
@@ -60,6 +70,8 @@ pub fn create_trip(
             id,
             rider,
             quote,
+            pickup_time,
+            payment_method,
             start_code,
             traceparent: hexcab_telemetry::current_traceparent(),
         },
@@ -146,12 +158,23 @@ pub fn cancel_trip(request: proto::CancelTripRequest) -> Parsed {
             reason: RiderReason::WaitedTooLong,
         },
         (Some(By::System(_)), CancelReason::PaymentDeclined) => Canceller::PaymentDeclined,
-        (Some(By::Rider(_)), CancelReason::PaymentDeclined | CancelReason::Operator) => {
+        (
+            Some(By::Rider(_)),
+            CancelReason::PaymentDeclined
+            | CancelReason::Operator
+            | CancelReason::NoShow
+            | CancelReason::RiderBusy,
+        ) => {
             return Err(FieldError::new("reason", "is not a rider's"));
         }
+        // That a rider is busy is this service's own finding.
         (
             Some(By::System(_)),
-            CancelReason::ChangedMind | CancelReason::WaitedTooLong | CancelReason::Operator,
+            CancelReason::ChangedMind
+            | CancelReason::WaitedTooLong
+            | CancelReason::Operator
+            | CancelReason::NoShow
+            | CancelReason::RiderBusy,
         ) => {
             return Err(FieldError::new("reason", "is not a service's"));
         }
@@ -165,16 +188,27 @@ pub fn release_trip(request: proto::ReleaseTripRequest) -> Parsed {
     Ok((key, trip(&request.name)?, Command::Release { driver }))
 }
 
+pub fn report_no_show(request: proto::ReportNoShowRequest) -> Parsed {
+    let key = key("ReportNoShow", &request.request_id, &request)?;
+    let driver = name(&request.driver, "driver")?;
+    Ok((key, trip(&request.name)?, Command::NoShow { driver }))
+}
+
+pub fn reassign_trip(request: proto::ReassignTripRequest) -> Parsed {
+    let key = key("ReassignTrip", &request.request_id, &request)?;
+    let operator = name(&request.operator, "operator")?;
+    let note = note(&request.note)?;
+    Ok((
+        key,
+        trip(&request.name)?,
+        Command::Reassign { operator, note },
+    ))
+}
+
 pub fn force_end_trip(request: proto::ForceEndTripRequest) -> Parsed {
     let key = key("ForceEndTrip", &request.request_id, &request)?;
     let operator = name(&request.operator, "operator")?;
-    let note = request.note.trim().to_owned();
-    if note.is_empty() || note.chars().count() > NOTE_MAX || note.contains('\0') {
-        return Err(FieldError::new(
-            "note",
-            format!("must be 1 to {NOTE_MAX} characters"),
-        ));
-    }
+    let note = note(&request.note)?;
     Ok((
         key,
         trip(&request.name)?,
@@ -231,6 +265,7 @@ fn read_page_token(text: &str) -> Option<PageToken> {
 
 fn state_name(state: i32) -> Result<&'static str, FieldError> {
     match proto::State::try_from(state) {
+        Ok(proto::State::Scheduled) => Ok("SCHEDULED"),
         Ok(proto::State::Requested) => Ok("REQUESTED"),
         Ok(proto::State::Offered) => Ok("OFFERED"),
         Ok(proto::State::EnRoute) => Ok("EN_ROUTE"),
@@ -256,6 +291,32 @@ fn key(method: &str, request_id: &str, body: &impl Message) -> Result<RequestKey
         id,
         body_hash: hash.finalize().into(),
     })
+}
+
+/// An operator's reason.
+fn note(text: &str) -> Result<String, FieldError> {
+    let note = text.trim();
+    if note.is_empty() || note.chars().count() > NOTE_MAX || note.contains('\0') {
+        return Err(FieldError::new(
+            "note",
+            format!("must be 1 to {NOTE_MAX} characters"),
+        ));
+    }
+    Ok(note.to_owned())
+}
+
+/// By card, unless something else is said.
+fn payment_method(method: i32) -> Result<PaymentMethod, FieldError> {
+    match proto::PaymentMethod::try_from(method) {
+        Ok(proto::PaymentMethod::Unspecified | proto::PaymentMethod::Card) => {
+            Ok(PaymentMethod::Card)
+        }
+        Ok(proto::PaymentMethod::Cash) => Ok(PaymentMethod::Cash),
+        Err(_) => Err(FieldError::new(
+            "payment_method",
+            format!("{method} is no payment method"),
+        )),
+    }
 }
 
 fn epoch(epoch: i32) -> Result<i32, FieldError> {

@@ -19,7 +19,7 @@ use super::{
     start_codes,
 };
 use crate::domain::{
-    self, Command, NewTrip, Refusal, RefusalKind, RuleBook, Rules, State, Trip, decide,
+    self, Canceller, Command, NewTrip, Refusal, RefusalKind, RuleBook, Rules, State, Trip, decide,
 };
 
 /// The name of this consumer in the inbox.
@@ -151,18 +151,37 @@ impl Trips {
         Ok(consumed)
     }
 
-    /// Carries out the deadline of a trip, if it has passed and nobody else is at it.
+    /// Carries out the deadline of a trip, if it has passed and nobody else is at it. A booked trip whose rider turns out
+    /// to be on another is called off.
     ///
     /// # Errors
     /// See [`ExecuteError`]; never `Refused`.
     #[tracing::instrument(name = "trip.expire", skip_all, fields(hexcab.trip.id = %id, hexcab.trip.state = Empty))]
     pub async fn carry_out_deadline(&self, id: TripId) -> Result<Option<Trip>, ExecuteError> {
-        let expired = self.pg.serializable("trip.expire", |mut tx| async move {
+        let carried_out = match self.on_deadline(id, deadline_of).await {
+            // The index that keeps a rider to one trip undid the activation (I1).
+            Err(ExecuteError::Pg(error)) if guards::refusal(&error) == Some(Refusal::RiderBusy) => {
+                self.on_deadline(id, called_off_as_busy).await?
+            }
+            carried_out => carried_out?,
+        };
+        if let Some(trip) = &carried_out {
+            Span::current().record("hexcab.trip.state", trip.state.name());
+        }
+        Ok(carried_out)
+    }
+
+    async fn on_deadline(
+        &self,
+        id: TripId,
+        command: fn(&State) -> Option<Command>,
+    ) -> Result<Option<Trip>, ExecuteError> {
+        let transaction = self.pg.serializable("trip.expire", |mut tx| async move {
             let now = self.clock.now();
             let Some(trip) = fetch::lock_due(&mut tx, id, now).await? else {
                 return Ok(None);
             };
-            let Some(command) = deadline_of(&trip.state) else {
+            let Some(command) = command(&trip.state) else {
                 return Ok(None);
             };
             let stepped = self.step(&mut tx, trip, &command, now, None).await?;
@@ -171,11 +190,7 @@ impl Trips {
             }
             Ok::<_, ExecuteError>(stepped.ok())
         });
-        let expired = expired.await?;
-        if let Some(trip) = &expired {
-            Span::current().record("hexcab.trip.state", trip.state.name());
-        }
-        Ok(expired)
+        transaction.await
     }
 
     /// The trips whose deadline has passed, the longest overdue first, without these.
@@ -300,9 +315,25 @@ impl Trips {
 /// What the deadline of a state orders.
 fn deadline_of(state: &State) -> Option<Command> {
     match state {
+        State::Scheduled => Some(Command::Activate),
         State::Requested => Some(Command::ExpireRequest),
         State::Offered(offer) => Some(Command::ExpireOffer { epoch: offer.epoch }),
-        State::EnRoute(_)
+        State::EnRoute(by) => Some(Command::Stall { epoch: by.epoch }),
+        State::Arrived(_)
+        | State::InProgress(_)
+        | State::Completed { .. }
+        | State::Cancelled { .. }
+        | State::Expired { .. } => None,
+    }
+}
+
+/// What is ordered instead when the rider of a booked trip is on another.
+fn called_off_as_busy(state: &State) -> Option<Command> {
+    match state {
+        State::Scheduled => Some(Command::Cancel(Canceller::RiderBusy)),
+        State::Requested
+        | State::Offered(_)
+        | State::EnRoute(_)
         | State::Arrived(_)
         | State::InProgress(_)
         | State::Completed { .. }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::ExecuteError;
 use crate::domain::{
     Acceptance, Arrival, Cancellation, CancelledBy, Exclusion, ExclusionReason, Offer, Order,
-    Progress, Ride, StartCode, State, Trip,
+    PaymentMethod, Progress, Ride, StartCode, State, Trip,
 };
 
 /// The columns of [`TripRow`].
@@ -19,11 +19,12 @@ macro_rules! columns {
     () => {
         "t.id, t.version, t.epoch, t.state, t.rider, t.city, t.product, t.pickup_lat_e7, t.pickup_lon_e7, \
          t.dropoff_lat_e7, t.dropoff_lon_e7, t.quote, t.currency, t.fare_minor, t.driver_pay_minor, t.tax_minor, \
-         t.cancellation_minor, t.duration_s, t.distance_m, t.start_code, t.traceparent, t.created_at, \
+         t.cancellation_minor, t.duration_s, t.distance_m, t.start_code, t.pickup_time, t.activates_at, \
+         t.payment_method, t.traceparent, t.created_at, \
          t.request_expires_at, t.offer_driver, t.offer_expires_at, t.offer_decision, t.offer_eta_s, \
          t.offer_distance_m, t.excluded_drivers, t.excluded_epochs, t.excluded_reasons, t.driver, t.accepted_epoch, \
-         t.accepted_at, t.arrived_at, t.started_at, t.ended_at, t.charge_minor, t.cancelled_by, t.cancel_operator, \
-         t.cancel_note, t.updated_at"
+         t.accepted_at, t.stalls_at, t.arrived_at, t.no_show_from, t.started_at, t.waiting_fee_minor, t.ended_at, \
+         t.charge_minor, t.driver_due_minor, t.cancelled_by, t.cancel_operator, t.cancel_note, t.updated_at"
     };
 }
 pub(super) use columns;
@@ -51,6 +52,9 @@ pub struct TripRow {
     duration_s: i32,
     distance_m: i32,
     start_code: String,
+    pickup_time: Option<Timestamp>,
+    activates_at: Option<Timestamp>,
+    payment_method: String,
     traceparent: Option<String>,
     created_at: Timestamp,
     request_expires_at: Timestamp,
@@ -65,10 +69,14 @@ pub struct TripRow {
     driver: Option<Uuid>,
     accepted_epoch: Option<i32>,
     accepted_at: Option<Timestamp>,
+    stalls_at: Option<Timestamp>,
     arrived_at: Option<Timestamp>,
+    no_show_from: Option<Timestamp>,
     started_at: Option<Timestamp>,
+    waiting_fee_minor: Option<i64>,
     ended_at: Option<Timestamp>,
     charge_minor: Option<i64>,
+    driver_due_minor: Option<i64>,
     cancelled_by: Option<String>,
     cancel_operator: Option<Uuid>,
     cancel_note: Option<String>,
@@ -102,6 +110,10 @@ impl TripRow {
         self.currency.parse().ok()
     }
 
+    fn money(&self, minor: Option<i64>) -> Option<Money> {
+        Some(Money::new(minor?, self.currency()?))
+    }
+
     fn order(&self) -> Option<Order> {
         let currency = self.currency()?;
         Some(Order {
@@ -118,12 +130,20 @@ impl TripRow {
             duration_s: self.duration_s,
             distance_m: self.distance_m,
             start_code: StartCode::parse(&self.start_code)?,
+            pickup_time: self.pickup_time,
+            activates_at: self.activates_at,
+            payment_method: match self.payment_method.as_str() {
+                "CARD" => PaymentMethod::Card,
+                "CASH" => PaymentMethod::Cash,
+                _ => return None,
+            },
             traceparent: self.traceparent.clone(),
         })
     }
 
     fn state(&self) -> Option<State> {
         Some(match self.state.as_str() {
+            "SCHEDULED" => State::Scheduled,
             "REQUESTED" => State::Requested,
             "OFFERED" => State::Offered(self.offer()?),
             "EN_ROUTE" => State::EnRoute(self.acceptance()?),
@@ -131,6 +151,8 @@ impl TripRow {
             "IN_PROGRESS" => State::InProgress(self.ride()?),
             "COMPLETED" => State::Completed {
                 ride: self.ride()?,
+                charge: self.money(self.charge_minor)?,
+                driver_due: self.money(self.driver_due_minor)?,
                 at: self.ended_at?,
             },
             "CANCELLED" => State::Cancelled {
@@ -159,6 +181,7 @@ impl TripRow {
             driver: self.driver?.into(),
             epoch: self.accepted_epoch?,
             at: self.accepted_at?,
+            stalls_at: self.stalls_at?,
         })
     }
 
@@ -166,6 +189,7 @@ impl TripRow {
         Some(Arrival {
             acceptance: self.acceptance()?,
             at: self.arrived_at?,
+            no_show_from: self.no_show_from?,
         })
     }
 
@@ -173,6 +197,7 @@ impl TripRow {
         Some(Ride {
             arrival: self.arrival()?,
             at: self.started_at?,
+            waiting_fee: self.money(self.waiting_fee_minor)?,
         })
     }
 
@@ -190,6 +215,8 @@ impl TripRow {
             "RIDER_CHANGED_MIND" => CancelledBy::RiderChangedMind,
             "RIDER_WAITED_TOO_LONG" => CancelledBy::RiderWaitedTooLong,
             "PAYMENT_DECLINED" => CancelledBy::PaymentDeclined,
+            "RIDER_BUSY" => CancelledBy::RiderBusy,
+            "NO_SHOW" => CancelledBy::NoShow,
             "OPERATOR" => CancelledBy::Operator {
                 operator: OperatorId::from(self.cancel_operator?),
                 note: self.cancel_note.clone()?,
@@ -198,7 +225,8 @@ impl TripRow {
         };
         Some(Cancellation {
             by,
-            fee: Money::new(self.charge_minor?, self.currency()?),
+            fee: self.money(self.charge_minor)?,
+            driver_due: self.money(self.driver_due_minor)?,
         })
     }
 
@@ -214,6 +242,8 @@ impl TripRow {
                     "DECLINED" => ExclusionReason::Declined,
                     "TIMED_OUT" => ExclusionReason::TimedOut,
                     "RELEASED" => ExclusionReason::Released,
+                    "STALLED" => ExclusionReason::Stalled,
+                    "REASSIGNED" => ExclusionReason::Reassigned,
                     _ => return None,
                 };
                 Some(Exclusion {

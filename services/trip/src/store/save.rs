@@ -7,7 +7,7 @@ use hexcab_types::{EventId, RequestId};
 use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 
 use super::{Encode, ExecuteError, requests};
-use crate::domain::{CancelledBy, Event, ExclusionReason, State, Trip};
+use crate::domain::{CancelledBy, Event, ExclusionReason, PaymentMethod, State, Trip};
 
 /// One change of one trip.
 pub struct Change<'a> {
@@ -23,18 +23,19 @@ const INSERT: &str = "
     WITH changed AS (
         INSERT INTO trips (id, version, epoch, state, last_event, request_expires_at, offer_driver, offer_expires_at,
             offer_decision, offer_eta_s, offer_distance_m, excluded_drivers, excluded_epochs, excluded_reasons, driver,
-            accepted_epoch, accepted_at, arrived_at, started_at, ended_at, charge_minor, cancelled_by, cancel_operator,
-            cancel_note, updated_at,
+            accepted_epoch, accepted_at, stalls_at, arrived_at, no_show_from, started_at, waiting_fee_minor, ended_at,
+            charge_minor, driver_due_minor, cancelled_by, cancel_operator, cancel_note, updated_at,
             rider, city, product, pickup_lat_e7, pickup_lon_e7, dropoff_lat_e7, dropoff_lon_e7, quote, currency,
             fare_minor, driver_pay_minor, tax_minor, cancellation_minor, duration_s, distance_m, start_code,
-            traceparent, created_at)
+            pickup_time, activates_at, payment_method, traceparent, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-            $23, $24, $25, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47)
+            $23, $24, $25, $26, $27, $28, $29, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47,
+            $48, $49, $50, $51, $52, $53, $54)
         RETURNING id),
     told AS (
         INSERT INTO trip_events (trip, version, kind, occurred_at, event, payload)
-        SELECT id, $2, $5, $25, $26, $27 FROM changed),
-    answered AS (UPDATE requests SET trip = $29 WHERE request_id = $28)
+        SELECT id, $2, $5, $29, $30, $31 FROM changed),
+    answered AS (UPDATE requests SET trip = $33 WHERE request_id = $32)
     SELECT id FROM changed";
 
 const UPDATE: &str = "
@@ -42,14 +43,15 @@ const UPDATE: &str = "
         UPDATE trips SET version = $2, epoch = $3, state = $4, last_event = $5, request_expires_at = $6,
             offer_driver = $7, offer_expires_at = $8, offer_decision = $9, offer_eta_s = $10, offer_distance_m = $11,
             excluded_drivers = $12, excluded_epochs = $13, excluded_reasons = $14, driver = $15, accepted_epoch = $16,
-            accepted_at = $17, arrived_at = $18, started_at = $19, ended_at = $20, charge_minor = $21,
-            cancelled_by = $22, cancel_operator = $23, cancel_note = $24, updated_at = $25
+            accepted_at = $17, stalls_at = $18, arrived_at = $19, no_show_from = $20, started_at = $21,
+            waiting_fee_minor = $22, ended_at = $23, charge_minor = $24, driver_due_minor = $25, cancelled_by = $26,
+            cancel_operator = $27, cancel_note = $28, updated_at = $29
         WHERE id = $1 AND version = $2 - 1
         RETURNING id),
     told AS (
         INSERT INTO trip_events (trip, version, kind, occurred_at, event, payload)
-        SELECT id, $2, $5, $25, $26, $27 FROM changed),
-    answered AS (UPDATE requests SET trip = $29 WHERE request_id = $28)
+        SELECT id, $2, $5, $29, $30, $31 FROM changed),
+    answered AS (UPDATE requests SET trip = $33 WHERE request_id = $32)
     SELECT id FROM changed";
 
 /// Writes a new trip.
@@ -77,6 +79,9 @@ pub async fn insert(
         .bind(order.duration_s)
         .bind(order.distance_m)
         .bind(order.start_code.as_str().to_owned())
+        .bind(order.pickup_time)
+        .bind(order.activates_at)
+        .bind(payment_method(order.payment_method))
         .bind(order.traceparent.clone())
         .bind(change.after.created_at)
         .fetch_one(conn)
@@ -98,7 +103,7 @@ pub async fn update(
         .ok_or(ExecuteError::VersionConflict)
 }
 
-/// Puts the event into the outbox and binds $1 to $29: what can change of a trip, its event and the answer.
+/// Puts the event into the outbox and binds $1 to $33: what can change of a trip, its event and the answer.
 async fn changed(
     sql: &'static str,
     conn: &mut PgConnection,
@@ -114,7 +119,8 @@ async fn changed(
     let told = tell(conn, after, &encoded.kind, encoded.payload.clone()).await?;
     let offer = match &after.state {
         State::Offered(offer) => Some(offer),
-        State::Requested
+        State::Scheduled
+        | State::Requested
         | State::EnRoute(_)
         | State::Arrived(_)
         | State::InProgress(_)
@@ -123,7 +129,7 @@ async fn changed(
         | State::Expired { .. } => None,
     };
     let progress = after.state.progress();
-    let acceptance = progress.acceptance();
+    let (acceptance, arrival, ride) = (progress.acceptance(), progress.arrival(), progress.ride());
     let (cancelled_by, operator, note) = cancelled(&after.state);
     let answer = request.map(|_| requests::write(after)).transpose()?;
     Ok(sqlx::query(sql)
@@ -166,10 +172,14 @@ async fn changed(
         .bind(acceptance.map(|acceptance| acceptance.driver.uuid()))
         .bind(acceptance.map(|acceptance| acceptance.epoch))
         .bind(acceptance.map(|acceptance| acceptance.at))
-        .bind(progress.arrived_at())
-        .bind(progress.started_at())
+        .bind(acceptance.map(|acceptance| acceptance.stalls_at))
+        .bind(arrival.map(|arrival| arrival.at))
+        .bind(arrival.map(|arrival| arrival.no_show_from))
+        .bind(ride.map(|ride| ride.at))
+        .bind(ride.map(|ride| ride.waiting_fee.minor))
         .bind(after.state.ended_at())
         .bind(after.charge().map(|charge| charge.minor))
+        .bind(after.driver_due().map(|due| due.minor))
         .bind(cancelled_by)
         .bind(operator)
         .bind(note)
@@ -208,6 +218,8 @@ fn cancelled(state: &State) -> (Option<&'static str>, Option<uuid::Uuid>, Option
         CancelledBy::RiderChangedMind => (Some("RIDER_CHANGED_MIND"), None, None),
         CancelledBy::RiderWaitedTooLong => (Some("RIDER_WAITED_TOO_LONG"), None, None),
         CancelledBy::PaymentDeclined => (Some("PAYMENT_DECLINED"), None, None),
+        CancelledBy::RiderBusy => (Some("RIDER_BUSY"), None, None),
+        CancelledBy::NoShow => (Some("NO_SHOW"), None, None),
         CancelledBy::Operator { operator, note } => {
             (Some("OPERATOR"), Some(operator.uuid()), Some(note.clone()))
         }
@@ -219,5 +231,14 @@ fn reason(reason: ExclusionReason) -> &'static str {
         ExclusionReason::Declined => "DECLINED",
         ExclusionReason::TimedOut => "TIMED_OUT",
         ExclusionReason::Released => "RELEASED",
+        ExclusionReason::Stalled => "STALLED",
+        ExclusionReason::Reassigned => "REASSIGNED",
+    }
+}
+
+const fn payment_method(method: PaymentMethod) -> &'static str {
+    match method {
+        PaymentMethod::Card => "CARD",
+        PaymentMethod::Cash => "CASH",
     }
 }

@@ -71,6 +71,7 @@ impl Service {
                 .pricing
                 .sign(QUOTE_TOKEN_TYPE, &quote(rider(n)))
                 .unwrap(),
+            ..proto::CreateTripRequest::default()
         }
     }
 

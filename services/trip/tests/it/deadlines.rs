@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hexcab_trip::{
     domain::State,
-    store::Trips,
+    store::{Filter, Trips},
     sweeper::{Sweeper, Swept},
 };
 use hexcab_types::TripId;
@@ -76,11 +76,39 @@ async fn a_search_that_is_over_while_a_driver_is_asked_ends_with_the_offer() {
 }
 
 #[tokio::test]
-async fn rides_under_way_and_finished_have_no_deadline() {
+async fn who_waits_who_rides_and_what_is_finished_has_no_deadline() {
     let store = Store::new().await;
-    let (one, two) = (store.offered(1).await.id, store.offered(2).await.id);
-    store.must(one, [accept(driver(1), 1)]).await;
-    store.must(two, [cancel(rider(2))]).await;
+    for n in 1..=3 {
+        store.offered(n).await;
+    }
+    let ids = store
+        .trips
+        .list(&Filter {
+            limit: 9,
+            ..Filter::default()
+        })
+        .await
+        .unwrap()
+        .0;
+    for trip in ids {
+        let n = (1..=3).find(|n| trip.order.rider == rider(*n)).unwrap();
+        let commands = [
+            accept(driver(n), 1),
+            arrive(driver(n)),
+            begin(driver(n)),
+            cancel(rider(n)),
+        ];
+        store
+            .must(
+                trip.id,
+                match n {
+                    1 => commands[..2].to_vec(),
+                    2 => commands[..3].to_vec(),
+                    _ => commands[3..].to_vec(),
+                },
+            )
+            .await;
+    }
     store.advance(1_000_000);
     assert_eq!(sweep(&store.trips).await, 0);
 }

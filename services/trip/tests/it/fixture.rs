@@ -9,15 +9,15 @@ use hexcab_testkit::TestDb;
 use hexcab_trip::{
     app,
     domain::{
-        Command, Event, NewTrip, OfferRef, OfferTo, Refusal, Rules, StartCode, Trip, decide,
-        request,
+        Command, Event, NewTrip, OfferRef, OfferTo, PaymentMethod, Refusal, Rules, StartCode, Trip,
+        decide, request,
     },
     events,
     store::{ExecuteError, RequestKey, Trips},
 };
 use hexcab_types::{
-    CityId, Currency, DriverId, Money, OperatorId, Point, ProductId, QuoteClaims, QuoteId,
-    RequestId, RiderId, Timestamp, TripId,
+    BasisPoints, CityId, Currency, DriverId, Money, OperatorId, Point, ProductId, QuoteClaims,
+    QuoteId, RequestId, RiderId, Timestamp, TripId,
 };
 use uuid::Uuid;
 
@@ -32,6 +32,14 @@ pub fn rules() -> Rules {
         request_ttl: TimeDelta::seconds(480),
         pickup_geofence_m: 150.0,
         free_cancellation: TimeDelta::seconds(120),
+        schedule_lead: TimeDelta::seconds(900),
+        schedule_ahead: TimeDelta::days(7),
+        stall_min: TimeDelta::seconds(900),
+        no_show_after: TimeDelta::seconds(300),
+        waiting_free: TimeDelta::seconds(120),
+        waiting_per_minute_minor: 45,
+        driver_share: BasisPoints(7_500),
+        cash: true,
     }
 }
 
@@ -84,8 +92,18 @@ pub fn new_trip(rider: RiderId) -> NewTrip {
         id: TripId::from(Uuid::new_v4()),
         rider,
         quote: quote(rider),
+        pickup_time: None,
+        payment_method: PaymentMethod::Card,
         start_code: code(),
         traceparent: None,
+    }
+}
+
+/// The same, for being picked up so many seconds after [`start`].
+pub fn booking(rider: RiderId, seconds: i64) -> NewTrip {
+    NewTrip {
+        pickup_time: Some(start() + TimeDelta::seconds(seconds)),
+        ..new_trip(rider)
     }
 }
 
@@ -129,6 +147,21 @@ pub fn cancel(rider: RiderId) -> Command {
     })
 }
 
+pub fn no_show(driver: DriverId) -> Command {
+    Command::NoShow { driver }
+}
+
+pub fn stall(epoch: i32) -> Command {
+    Command::Stall { epoch }
+}
+
+pub fn reassign() -> Command {
+    Command::Reassign {
+        operator: operator(),
+        note: "his car broke down".to_owned(),
+    }
+}
+
 pub fn force() -> Command {
     Command::ForceEnd {
         operator: operator(),
@@ -139,6 +172,7 @@ pub fn force() -> Command {
 /// A trip of rider 1 with driver 1, brought to a state by commands at [`start`].
 pub fn trip_in(state: &str) -> Trip {
     let (requested, _) = request(new_trip(rider(1)), &rules(), start()).unwrap();
+    let (booked, _) = request(booking(rider(1), 3600), &rules(), start()).unwrap();
     let to_ride = [
         offer_to(driver(1)),
         accept(driver(1), 1),
@@ -151,6 +185,7 @@ pub fn trip_in(state: &str) -> Trip {
         })
     };
     match state {
+        "SCHEDULED" => booked,
         "REQUESTED" => requested,
         "OFFERED" => by(&to_ride[..1]),
         "EN_ROUTE" => by(&to_ride[..2]),
@@ -238,6 +273,12 @@ impl Store {
             last = self.execute(trip, command).await.unwrap();
         }
         last
+    }
+
+    /// A trip of rider n, booked for being picked up so many seconds after [`start`].
+    pub async fn book(&self, n: u128, seconds: i64) -> Trip {
+        let new = booking(rider(n), seconds);
+        self.trips.create(key(), new).await.unwrap()
     }
 
     /// A trip of rider n that driver n is being asked for.

@@ -75,7 +75,12 @@ fn told(trip: TripId, version: i64, event: &str, change: &str) -> String {
 }
 
 const NO_OFFER: &str = "offer_driver = NULL, offer_expires_at = NULL, offer_decision = NULL, offer_eta_s = NULL, offer_distance_m = NULL";
-const ENDED: &str = "ended_at = now(), charge_minor = 0";
+const ENDED: &str = "ended_at = now(), charge_minor = 0, driver_due_minor = 0";
+
+const CANCELLED: &str =
+    "state = 'CANCELLED', cancelled_by = 'RIDER_CHANGED_MIND', ended_at = now()";
+/// The deadline of the state has passed.
+const LATE: &str = "updated_at = due_at + interval '1 microsecond'";
 
 fn offer(n: u128) -> String {
     format!(
@@ -87,7 +92,7 @@ fn offer(n: u128) -> String {
 fn accepted(n: u128, epoch: i32, after_deadline: &str) -> String {
     format!(
         "state = 'EN_ROUTE', {NO_OFFER}, driver = '{}', accepted_epoch = {epoch}, \
-         accepted_at = (SELECT offer_expires_at + interval '{after_deadline}' FROM trips t WHERE t.id = trips.id)",
+         accepted_at = (SELECT offer_expires_at + interval '{after_deadline}' FROM trips t WHERE t.id = trips.id), stalls_at = now()",
         driver(n)
     )
 }
@@ -116,6 +121,7 @@ fn copied(from: TripId, id: TripId, changed: &[(&str, String)]) -> String {
         "duration_s",
         "distance_m",
         "start_code",
+        "payment_method",
         "created_at",
         "request_expires_at",
         "excluded_drivers",
@@ -312,7 +318,7 @@ async fn i3_nothing_leads_out_of_an_end() {
         let store = Store::new().await;
         let trip = store.request(1).await.id;
         store.must(trip, [command]).await;
-        let undead = "state = 'REQUESTED', ended_at = NULL, charge_minor = NULL, cancelled_by = NULL, cancel_operator = NULL, cancel_note = NULL";
+        let undead = "state = 'REQUESTED', ended_at = NULL, charge_minor = NULL, driver_due_minor = NULL, cancelled_by = NULL, cancel_operator = NULL, cancel_note = NULL";
         guarded(
             &store,
             ON_UPDATE,
@@ -333,7 +339,10 @@ async fn i3_nothing_leads_out_of_an_end() {
             trip,
             3,
             "OfferMade",
-            &format!("{}, ended_at = NULL, charge_minor = NULL", offer(1)),
+            &format!(
+                "{}, ended_at = NULL, charge_minor = NULL, driver_due_minor = NULL",
+                offer(1)
+            ),
         ),
     )
     .await;
@@ -350,7 +359,7 @@ async fn i3_a_completed_trip_stays_so() {
         Command::Complete { driver: driver(1) },
     ];
     store.must(trip, ride).await;
-    let undone = "state = 'CANCELLED', cancelled_by = 'RIDER_CHANGED_MIND', charge_minor = 0";
+    let undone = "state = 'CANCELLED', cancelled_by = 'RIDER_CHANGED_MIND', charge_minor = 0, driver_due_minor = 0";
     guarded(
         &store,
         ON_UPDATE,
@@ -365,7 +374,7 @@ async fn a_ride_under_way_is_not_skipped_to() {
     let store = Store::new().await;
     let trip = store.offered(1).await.id;
     let skipped = format!(
-        "{}, arrived_at = now(), started_at = now()",
+        "{}, arrived_at = now(), no_show_from = now(), started_at = now(), waiting_fee_minor = 0",
         accepted(1, 1, "0").replace("EN_ROUTE", "IN_PROGRESS")
     );
     guarded(
@@ -532,7 +541,7 @@ async fn the_driver_is_who_accepted() {
         4,
         "DriverArrived",
         &format!(
-            "state = 'ARRIVED', arrived_at = now(), driver = '{}'",
+            "state = 'ARRIVED', arrived_at = now(), no_show_from = now(), driver = '{}'",
             driver(2)
         ),
     );
@@ -573,22 +582,24 @@ async fn a_state_has_its_data_and_no_other() {
         (
             "trips_ended_iff_terminal",
             "TripExpired",
-            "state = 'EXPIRED'".into(),
+            format!("state = 'EXPIRED', {LATE}"),
         ),
         (
             "trips_cancelled_by_someone",
             "TripCancelled",
-            format!("state = 'CANCELLED', {ENDED}"),
+            format!("state = 'CANCELLED', cancelled_by = 'OPERATOR', {ENDED}"),
         ),
         (
             "trips_money_is_not_negative",
-            "TripExpired",
-            "state = 'EXPIRED', ended_at = now(), charge_minor = -1".into(),
+            "TripCancelled",
+            format!("{CANCELLED}, charge_minor = 0, driver_due_minor = -1"),
         ),
         (
             "trips_driver_once_accepted",
             "TripExpired",
-            format!("state = 'EXPIRED', {ENDED}, driver = gen_random_uuid()"),
+            format!(
+                "state = 'EXPIRED', {ENDED}, driver = gen_random_uuid(), accepted_epoch = 1, accepted_at = now(), stalls_at = now()"
+            ),
         ),
     ];
     for (name, event, set) in cases {

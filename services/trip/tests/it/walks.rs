@@ -74,7 +74,7 @@ proptest! {
                     prop_assert_eq!(offer.epoch, seen.offers.len() as i32 + 1);
                     seen.offers.insert(offer.epoch, (offer.driver, offer.expires_at));
                 }
-                Event::OfferAccepted { driver, epoch } => {
+                Event::OfferAccepted { driver, epoch, .. } => {
                     // I4: the last offer, its driver, in time.
                     prop_assert_eq!(*epoch, seen.offers.len() as i32);
                     prop_assert_eq!(*driver, seen.offers[epoch].0);
@@ -83,7 +83,8 @@ proptest! {
                 Event::OfferDeclined { driver, .. } | Event::OfferExpired { driver, .. } | Event::Released { driver, .. } => {
                     seen.in_vain.insert(*driver);
                 }
-                Event::Requested { .. } => prop_assert!(false, "requested twice"),
+                Event::Requested { .. } | Event::Scheduled { .. } => prop_assert!(false, "begun twice"),
+                Event::Activated { .. } => prop_assert!(false, "activated though not booked"),
                 Event::Arrived { .. } | Event::Started { .. } => {}
                 Event::Completed { .. } | Event::Cancelled { .. } | Event::Expired => seen.ended = true,
             }

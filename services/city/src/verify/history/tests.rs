@@ -77,6 +77,7 @@ fn release(driver: &str) -> TripEvent {
         0,
         Event::Released(TripReleased {
             driver: driver.into(),
+            ..TripReleased::default()
         }),
     )
 }

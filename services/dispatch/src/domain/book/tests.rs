@@ -121,6 +121,13 @@ fn a_trip_stands_as_its_newest_version_says() {
         ),
         (vec![open(t, 1), ended(t, 2)], None, nobody()),
         (vec![ended(t, 2), open(t, 1)], None, nobody()),
+        // A booked trip (none of ours) whose time has come.
+        (vec![ended(t, 1), open(t, 2)], Some(2), nobody()),
+        (
+            vec![ended(t, 1), open(t, 2), ended(t, 1)],
+            Some(2),
+            nobody(),
+        ),
         (
             vec![driven(t, 3, d), ended(t, 6), driven(t, 5, d), open(t, 1)],
             None,

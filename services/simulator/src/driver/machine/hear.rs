@@ -155,7 +155,9 @@ impl<W: World> Machine<W> {
             (Command::Arrive { .. }, None, _) => self.wait(now),
             (Command::Start { .. }, None, _) => self.carry(now),
             (Command::Decline { .. }, _, _) => self.become_free(),
-            (Command::Complete { .. } | Command::Release { .. }, _, _) => self.leave_job(now),
+            (Command::Complete { .. } | Command::Release { .. } | Command::NoShow { .. }, _, _) => {
+                self.leave_job(now)
+            }
         }
     }
 
@@ -166,7 +168,8 @@ impl<W: World> Machine<W> {
             Command::Arrive { .. }
             | Command::Start { .. }
             | Command::Complete { .. }
-            | Command::Release { .. } => {
+            | Command::Release { .. }
+            | Command::NoShow { .. } => {
                 self.holds_until = now + self.pause(self.refusals);
                 self.refusals += 1;
             }
@@ -180,6 +183,7 @@ impl<W: World> Machine<W> {
             &mut self.phase
         {
             job.version = job.version.max(view.version);
+            job.no_show_at = view.no_show_at.or(job.no_show_at);
         }
         if !yours || !is_active(view.state) && view.state != State::Unknown {
             if view.state != State::Completed {
@@ -213,6 +217,7 @@ impl<W: World> Machine<W> {
                     pickup,
                     dropoff,
                     ride_s,
+                    no_show_at: view.no_show_at,
                 },
                 now,
             );
@@ -231,6 +236,7 @@ impl<W: World> Machine<W> {
                     pickup,
                     dropoff,
                     ride_s,
+                    no_show_at: None,
                 },
                 now,
             );

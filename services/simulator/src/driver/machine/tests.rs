@@ -81,6 +81,7 @@ fn scene(answer: Answer) -> Scene {
         words: Some(Words {
             code: "1234".to_owned(),
             ride_s: Some(120),
+            late: TimeDelta::zero(),
         }),
         ..Told::default()
     }));
@@ -134,6 +135,7 @@ fn view(state: State, version: i64) -> TripView {
         created_at: None,
         accepted_at: None,
         arrived_at: None,
+        no_show_at: None,
     }
 }
 
@@ -499,4 +501,42 @@ fn a_busy_driver_does_not_look_at_offers() {
     assert_eq!(s.driver.status(), Status::EnRoute);
     assert_eq!(s.news().len(), 2);
     assert!(matches!(s.driver.phase(), Phase::EnRoute { job, .. } if job.trip == trip()));
+}
+
+/// At the pickup, by the platform's word; the driver may report a no-show from then on.
+fn arrived(scene: &mut Scene, now: Timestamp, no_show_at: Timestamp) {
+    let here = TripView {
+        no_show_at: Some(no_show_at),
+        ..view(State::Arrived, 4)
+    };
+    scene.driver.on_trip(&here, true, now);
+}
+
+#[test]
+fn a_rider_who_does_not_come_is_reported_when_the_platform_allows_it_and_not_before() {
+    let mut scene = scene(Answer::Accept);
+    scene.accepts();
+    scene.told.borrow_mut().words = None;
+    arrived(&mut scene, at(70), at(370));
+    let mut now = at(70);
+    while now < at(370) {
+        assert_eq!(scene.sends(now), None, "{now}");
+        now = scene.driver.due().expect("he looks again");
+    }
+    scene.does("no_show", now);
+    assert!(scene.driver.is_free());
+    assert!(scene.told.borrow().news.contains(&DriverNews::NobodyCame));
+}
+
+#[test]
+fn a_rider_who_is_late_is_waited_for() {
+    let mut scene = scene(Answer::Accept);
+    scene.accepts();
+    if let Some(words) = &mut scene.told.borrow_mut().words {
+        words.late = TimeDelta::seconds(200);
+    }
+    arrived(&mut scene, at(70), at(370));
+    assert_eq!(scene.sends(at(100)), None);
+    assert_eq!(scene.sends(at(299)), None);
+    scene.does("start", at(300));
 }
