@@ -15,8 +15,9 @@ use crate::{
     config::Config,
     consumer::TripListener,
     grpc::Payments,
-    processor::http::HttpProcessor,
+    processor::{Processor, http::HttpProcessor},
     store::{Store, postgres::CONSUMER},
+    webhook::{Follower, Hints, Ingress},
     worker::{self, Worker},
 };
 
@@ -34,6 +35,9 @@ pub struct App {
     workers: u32,
     wake: Arc<Notify>,
     poll: Duration,
+    ingress: Option<Ingress>,
+    follower: Follower,
+    followers: u32,
 }
 
 impl App {
@@ -51,7 +55,7 @@ impl App {
         hexcab_bus::migrate(&pg)
             .await
             .context("migrate outbox and inbox")?;
-        let processor = Arc::new(HttpProcessor::new(&config.processor)?);
+        let processor: Arc<dyn Processor> = Arc::new(HttpProcessor::new(&config.processor)?);
         let store = Store::new(
             pg.clone(),
             clock,
@@ -66,6 +70,11 @@ impl App {
             .add(PaymentServiceServer::new(Payments::new(store.clone())))
             .bind()
             .await?;
+        let (hints, heard) = (Hints::new(pg.clone()), Arc::new(Notify::new()));
+        // Signatures and leases live in real time, whatever the city's clock says.
+        let real = Clock::system();
+        let ingress = Ingress::bind(&config.webhook, real, hints.clone(), heard.clone()).await?;
+        let follower = Follower::new(hints, store.clone(), processor.clone(), heard, wake.clone());
         Ok(Self {
             server,
             relay: Relay::new(pg.clone(), &config.kafka),
@@ -76,12 +85,20 @@ impl App {
             workers: config.workers,
             wake,
             poll: Duration::from_millis(config.poll_ms),
+            ingress,
+            follower,
+            followers: config.webhook.followers,
         })
     }
 
     /// The address of its gRPC API.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
+    }
+
+    /// Where it takes webhooks, if it does.
+    pub fn webhook_addr(&self) -> Option<SocketAddr> {
+        self.ingress.as_ref().map(Ingress::addr)
     }
 
     /// Serves, consumes, works and relays until the signal; drains; returns.
@@ -96,6 +113,12 @@ impl App {
         tasks.spawn("poll", worker::poll(self.wake, self.poll, tasks.shutdown()));
         for _ in 0..self.workers {
             tasks.spawn("worker", self.worker.clone().run(tasks.shutdown()));
+        }
+        for _ in 0..self.followers {
+            tasks.spawn("hints", self.follower.clone().run(tasks.shutdown()));
+        }
+        if let Some(ingress) = self.ingress {
+            tasks.spawn("webhooks", ingress.run(tasks.shutdown()));
         }
         hexcab_chassis::serve(self.server, tasks, signal).await
     }

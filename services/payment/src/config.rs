@@ -1,5 +1,7 @@
 //! What the payment service is told.
 
+use std::net::SocketAddr;
+
 use hexcab_bus::BusConfig;
 use hexcab_chassis::{ClockConfig, Secret, ServerConfig};
 use hexcab_pg::PgConfig;
@@ -22,6 +24,8 @@ pub struct Config {
     pub clock: ClockConfig,
     /// Who moves the money.
     pub processor: ProcessorConfig,
+    /// Where he tells what happened.
+    pub webhook: WebhookConfig,
     /// Steps worked on at once.
     pub workers: u32,
     /// A worker that has not finished its step within this is taken for dead, seconds of real time.
@@ -39,6 +43,7 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             clock: ClockConfig::default(),
             processor: ProcessorConfig::default(),
+            webhook: WebhookConfig::default(),
             workers: 8,
             lease_s: 60,
             poll_ms: 250,
@@ -70,6 +75,35 @@ impl Default for ProcessorConfig {
             api_version: "2026-08-26.dahlia".to_owned(),
             payment_method: "pm_card_visa".to_owned(),
             timeout_ms: 2_000,
+        }
+    }
+}
+
+/// Webhooks of the processor. They are hints: without them things are found out later, not wrongly.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Address and port of `POST /webhooks`; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// What they are signed with, usually given as `secrets_file`: one, or several on lines of their own while they are
+    /// rotated. Without any, none is taken and the port is not opened.
+    pub secrets: Secret,
+    /// Longest body, bytes.
+    pub max_body_bytes: usize,
+    /// Taken in at once; more are shed with 503 and told again.
+    pub max_concurrent: usize,
+    /// Followed up at once.
+    pub followers: u32,
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            secrets: Secret::default(),
+            max_body_bytes: 256 * 1024,
+            max_concurrent: 64,
+            followers: 2,
         }
     }
 }

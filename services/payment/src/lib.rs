@@ -6,6 +6,7 @@
 //! - [`worker`] calls the processor without a transaction (phase B) and records its answer (phase C)
 //! - [`processor`] the port to whoever moves the money; [`store`] the database
 //! - [`grpc`] answers for it, [`status`] says what went wrong
+//! - [`webhook`] hints from the processor that something happened there
 //! - [`sandbox`] the processor for cities without real money, a process of its own
 //!
 //! Does not (yet): refunds, payouts, webhooks, reconciling with the processor's books.
@@ -21,4 +22,5 @@ pub mod processor;
 pub mod sandbox;
 pub mod status;
 pub mod store;
+pub mod webhook;
 pub mod worker;

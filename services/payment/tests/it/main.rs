@@ -16,3 +16,4 @@ mod sandbox;
 mod stripe_mock;
 mod tampered;
 mod unknown;
+mod webhooks;
