@@ -19,6 +19,7 @@ pub mod events;
 pub mod grpc;
 pub mod ledger;
 pub mod processor;
+pub mod reconciler;
 pub mod sandbox;
 pub mod status;
 pub mod store;
