@@ -26,6 +26,8 @@ pub struct Config {
     pub processor: ProcessorConfig,
     /// Where he tells what happened.
     pub webhook: WebhookConfig,
+    /// Whether his books and ours fit.
+    pub reconciler: ReconcilerConfig,
     /// Steps worked on at once.
     pub workers: u32,
     /// A worker that has not finished its step within this is taken for dead, seconds of real time.
@@ -44,6 +46,7 @@ impl Default for Config {
             clock: ClockConfig::default(),
             processor: ProcessorConfig::default(),
             webhook: WebhookConfig::default(),
+            reconciler: ReconcilerConfig::default(),
             workers: 8,
             lease_s: 60,
             poll_ms: 250,
@@ -104,6 +107,35 @@ impl Default for WebhookConfig {
             max_body_bytes: 256 * 1024,
             max_concurrent: 64,
             followers: 2,
+        }
+    }
+}
+
+/// The comparison of the processor's books with ours. All times are real.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReconcilerConfig {
+    /// How often, seconds; 0 is only when asked.
+    pub interval_s: u32,
+    /// How far back the processor's lists are read, hours. What has not ended is looked at however old it is.
+    pub window_h: u32,
+    /// What only the processor knows is no mismatch before it is this old, seconds.
+    pub grace_s: u32,
+    /// A step that is begun for longer is a mismatch, seconds.
+    pub stuck_unknown_s: u32,
+    /// A hold that is older and that nobody settles is a mismatch, seconds. Longer than any ride, shorter than processors
+    /// keep holds (7 days mostly).
+    pub stuck_hold_s: u32,
+}
+
+impl Default for ReconcilerConfig {
+    fn default() -> Self {
+        Self {
+            interval_s: 300,
+            window_h: 8 * 24,
+            grace_s: 60,
+            stuck_unknown_s: 900,
+            stuck_hold_s: 12 * 3_600,
         }
     }
 }
