@@ -120,6 +120,15 @@ uuid_id!(
     /// A payment intent: the money of one trip at the processor.
     IntentId, "intents");
 uuid_id!(
+    /// A charge beside a trip's hold: what the trip cost above it, or a tip.
+    ChargeId, "charges");
+uuid_id!(
+    /// Money given back to a rider.
+    RefundId, "refunds");
+uuid_id!(
+    /// A batch of payouts to drivers.
+    PayoutId, "payouts");
+uuid_id!(
     /// A surge snapshot: the multipliers of all cells of a city at one moment.
     SnapshotId, "snapshots");
 uuid_id!(

@@ -13,8 +13,8 @@ pub mod quote;
 pub mod time;
 
 pub use id::{
-    CityId, DecisionId, DriverId, EventId, IdError, IntentId, Named, OperatorId, ProductId,
-    QuoteId, RequestId, RiderId, SnapshotId, TripId,
+    ChargeId, CityId, DecisionId, DriverId, EventId, IdError, IntentId, Named, OperatorId,
+    PayoutId, ProductId, QuoteId, RefundId, RequestId, RiderId, SnapshotId, TripId,
 };
 pub use money::{BasisPoints, Currency, Money, MoneyError};
 pub use place::{Cell, PlaceError, Point};

@@ -5,9 +5,13 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use hexcab_bus::{Consumer, Relay, topic};
 use hexcab_chassis::{BoundServer, Clock, Component, GrpcServer, Readiness, Tasks};
-use hexcab_pg::Pg;
+use hexcab_pg::{Pg, PgConfig};
 use hexcab_proto::{
-    FILE_DESCRIPTOR_SET, payment::v1::payment_service_server::PaymentServiceServer,
+    FILE_DESCRIPTOR_SET,
+    payment::v1::{
+        payment_service_server::PaymentServiceServer,
+        reconciliation_service_server::ReconciliationServiceServer,
+    },
 };
 use tokio::sync::Notify;
 
@@ -16,13 +20,35 @@ use crate::{
     consumer::TripListener,
     grpc::Payments,
     processor::{Processor, http::HttpProcessor},
-    store::{Store, postgres::CONSUMER},
+    reconciler::{Reconciler, grpc::Reconciliations},
+    store::{CONSUMER, Store},
     webhook::{Follower, Hints, Ingress},
     worker::{self, Worker},
 };
 
 /// The service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Connections of the owner of the tables: the relay's.
+const OWNER_CONNECTIONS: u32 = 3;
+
+/// Brings the database up to date, as the owner of its tables: the ledger, which makes the service's role; the service's
+/// own, which say what it may do; outbox and inbox.
+///
+/// # Errors
+/// Which of them failed.
+pub async fn migrate(owner: &Pg) -> anyhow::Result<()> {
+    hexcab_ledger::migrate(owner)
+        .await
+        .context("migrate the ledger")?;
+    owner
+        .migrate(&MIGRATOR)
+        .await
+        .context("migrate payment's database")?;
+    hexcab_bus::migrate(owner)
+        .await
+        .context("migrate outbox and inbox")
+}
 
 /// A service that has its port and its database, and serves nothing yet.
 pub struct App {
@@ -38,6 +64,8 @@ pub struct App {
     ingress: Option<Ingress>,
     follower: Follower,
     followers: u32,
+    reconciler: Reconciler,
+    tasks: Tasks,
 }
 
 impl App {
@@ -46,48 +74,73 @@ impl App {
     /// # Errors
     /// When something that is needed is not there: which.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
-        let pg = Pg::connect(&config.postgres, "payment")
+        let owner = PgConfig {
+            max_connections: OWNER_CONNECTIONS,
+            ..config.postgres.clone()
+        };
+        let owner = Pg::connect(&owner, "payment")
             .await
             .context("connect to Postgres")?;
-        pg.migrate(&MIGRATOR)
+        migrate(&owner).await?;
+        // What moves money has no right to change what was entered.
+        let pg = Pg::connect_as(&config.postgres, "payment", hexcab_ledger::ROLE)
             .await
-            .context("migrate payment's database")?;
-        hexcab_bus::migrate(&pg)
-            .await
-            .context("migrate outbox and inbox")?;
+            .context("connect to Postgres as the service's role")?;
         let processor: Arc<dyn Processor> = Arc::new(HttpProcessor::new(&config.processor)?);
-        let store = Store::new(
+        let store = Store::new(pg.clone(), clock.clone(), config.rules());
+        let reconciler = Reconciler::new(
             pg.clone(),
+            store.clone(),
+            processor.clone(),
+            &config.reconciler,
             clock,
-            Duration::from_secs(config.lease_s.into()),
         );
         let (readiness, wake) = (Readiness::new(), Arc::new(Notify::new()));
+        let tasks = Tasks::new();
         let listener = Arc::new(TripListener::new(store.clone(), wake.clone()));
         let component = readiness.component("kafka");
         let consumer = Consumer::new(&config.kafka, CONSUMER, &[topic::TRIP], listener, component);
         let postgres = readiness.component("postgres");
         let server = GrpcServer::new("payment", &config.server, readiness, FILE_DESCRIPTOR_SET)
             .add(PaymentServiceServer::new(Payments::new(store.clone())))
+            .add(ReconciliationServiceServer::new(Reconciliations::new(
+                reconciler.clone(),
+                tasks.clone(),
+            )))
             .bind()
             .await?;
         let (hints, heard) = (Hints::new(pg.clone()), Arc::new(Notify::new()));
-        // Signatures and leases live in real time, whatever the city's clock says.
+        // Signatures live in real time, whatever the city's clock says.
         let real = Clock::system();
         let ingress = Ingress::bind(&config.webhook, real, hints.clone(), heard.clone()).await?;
-        let follower = Follower::new(hints, store.clone(), processor.clone(), heard, wake.clone());
+        let follower = Follower::new(
+            hints,
+            store.clone(),
+            processor.clone(),
+            reconciler.clone(),
+            heard,
+            wake.clone(),
+        );
         Ok(Self {
             server,
-            relay: Relay::new(pg.clone(), &config.kafka),
+            relay: Relay::new(owner, &config.kafka),
             pg,
             postgres,
             consumer,
-            worker: Worker::new(store, processor, wake.clone()),
+            worker: Worker::new(
+                store,
+                processor,
+                wake.clone(),
+                Duration::from_millis(config.search_lag_ms),
+            ),
             workers: config.workers,
             wake,
             poll: Duration::from_millis(config.poll_ms),
             ingress,
             follower,
             followers: config.webhook.followers,
+            reconciler,
+            tasks,
         })
     }
 
@@ -106,7 +159,7 @@ impl App {
     /// # Errors
     /// When a part of it failed.
     pub async fn run(self, signal: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let tasks = Tasks::new();
+        let tasks = self.tasks;
         tasks.spawn("postgres", self.pg.watch(self.postgres, tasks.shutdown()));
         tasks.spawn("consumer", self.consumer.run(tasks.shutdown()));
         tasks.spawn("relay", self.relay.run(tasks.shutdown()));
@@ -120,6 +173,7 @@ impl App {
         if let Some(ingress) = self.ingress {
             tasks.spawn("webhooks", ingress.run(tasks.shutdown()));
         }
+        tasks.spawn("reconciler", self.reconciler.job(tasks.shutdown()));
         hexcab_chassis::serve(self.server, tasks, signal).await
     }
 }

@@ -1,12 +1,15 @@
 //! What the payment service is told.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use hexcab_bus::BusConfig;
 use hexcab_chassis::{ClockConfig, Secret, ServerConfig};
 use hexcab_pg::PgConfig;
 use hexcab_telemetry::TelemetryConfig;
+use hexcab_types::BasisPoints;
 use serde::{Deserialize, Serialize};
+
+use crate::{domain::tip::TipRules, store::Rules};
 
 /// The configuration of `hexcab-payment`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +35,12 @@ pub struct Config {
     pub workers: u32,
     /// A worker that has not finished its step within this is taken for dead, seconds of real time.
     pub lease_s: u32,
+    /// What was made at the processor is found by its key there after this long at the latest, milliseconds of real time.
+    pub search_lag_ms: u64,
+    /// How late after the end of its trip a tip may be, days of the city's time.
+    pub tip_within_days: u32,
+    /// How high a tip may be, in hundredths of a percent of what the trip cost.
+    pub tip_max_bp: BasisPoints,
     /// How often is looked for work that nobody announced (retries, dead workers), milliseconds of real time.
     pub poll_ms: u64,
 }
@@ -49,7 +58,23 @@ impl Default for Config {
             reconciler: ReconcilerConfig::default(),
             workers: 8,
             lease_s: 60,
+            search_lag_ms: 60_000,
+            tip_within_days: 30,
+            tip_max_bp: BasisPoints(20_000),
             poll_ms: 250,
+        }
+    }
+}
+
+impl Config {
+    /// What the store goes by.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            lease: Duration::from_secs(self.lease_s.into()),
+            tip: TipRules {
+                within: Duration::from_secs(u64::from(self.tip_within_days) * 86_400),
+                at_most: self.tip_max_bp,
+            },
         }
     }
 }

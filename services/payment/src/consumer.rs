@@ -44,8 +44,9 @@ fn failure(error: StoreError) -> Failure {
         StoreError::Pg(_)
         | StoreError::LeaseLost
         | StoreError::Refused(_)
-        | StoreError::Unbalanced(_)
-        | StoreError::Transfer(_)
+        | StoreError::Ledger(_)
+        | StoreError::Contradiction(_)
+        | StoreError::Amount(_)
         | StoreError::Unreadable(_) => Failure::Dependency(error.into()),
     }
 }

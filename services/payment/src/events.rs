@@ -1,30 +1,22 @@
-//! Between events and the domain: a trip event → a [`Notice`], an intent's event → the outbox.
+//! Between events and the domain: a trip event → a [`Notice`]; what happened to an intent or a payout batch → the outbox.
+//!
+//! - [`outgoing`] the events of this service
 //!
 //! Does not: decide anything.
 
-use hexcab_bus::{Failure, Incoming, Outgoing, topic};
+use hexcab_bus::{Failure, Incoming};
 use hexcab_proto::{
     convert::{self, FieldError},
-    payment::v1::{self as payment, payment_event},
     trip::v1::{self as trip, trip_event},
 };
-use hexcab_types::{Money, RiderId, Timestamp, TripId};
-use prost::Message as _;
+use hexcab_types::{Money, Timestamp};
 
-use crate::domain::{Charge, Intent, decide::Event, settlement::Ending};
+use crate::domain::{
+    Charge, DriverPay, Ending, Method,
+    settlement::{EndingKind, News, Notice},
+};
 
-/// What a trip event tells about money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Notice {
-    /// Which trip.
-    pub trip: TripId,
-    /// Who pays.
-    pub rider: RiderId,
-    /// What is to be held, more than zero.
-    pub fare: Money,
-    /// How it ended; none for a request.
-    pub ending: Option<Ending>,
-}
+pub mod outgoing;
 
 /// Reads a trip event. None when it says nothing about money.
 ///
@@ -35,13 +27,52 @@ pub fn read(incoming: &Incoming) -> Result<Option<Notice>, Failure> {
     notice(event).map_err(|error| Failure::Poison(error.to_string()))
 }
 
+/// What of an event matters here.
+enum About {
+    Begun,
+    Waited,
+    Ended { is_completed: bool },
+}
+
 fn notice(event: trip::TripEvent) -> Result<Option<Notice>, FieldError> {
+    let about = match about(convert::required(event.event, "event")?) {
+        Some(about) => about,
+        None => return Ok(None),
+    };
+    let after = convert::required(event.after, "after")?;
+    let fare = convert::money(after.fare.clone(), "after.fare")?;
+    let news = match about {
+        About::Begun => News::Begun,
+        About::Waited => {
+            let fee = or_zero(after.waiting_fee.clone(), fare, "after.waiting_fee")?;
+            if fee.minor == 0 {
+                return Ok(None);
+            }
+            News::Waited { fee }
+        }
+        About::Ended { is_completed } => {
+            let at = convert::timestamp(event.occur_time, "occur_time")?;
+            News::Ended(ending(&after, fare, is_completed, at)?)
+        }
+    };
+    Ok(Some(Notice {
+        trip: convert::name(&after.name, "after.name")?,
+        rider: convert::name(&after.rider, "after.rider")?,
+        method: method(&after)?,
+        fare,
+        news,
+    }))
+}
+
+fn about(event: trip_event::Event) -> Option<About> {
     use trip_event::Event as E;
-    let kind = convert::required(event.event, "event")?;
-    let (driven, ended) = match kind {
-        E::Requested(_) | E::Activated(_) => (false, false),
-        E::Completed(_) => (true, true),
-        E::Cancelled(_) | E::Expired(_) => (false, true),
+    match event {
+        E::Requested(_) | E::Activated(_) => Some(About::Begun),
+        E::Started(_) => Some(About::Waited),
+        E::Completed(_) => Some(About::Ended { is_completed: true }),
+        E::Cancelled(_) | E::Expired(_) => Some(About::Ended {
+            is_completed: false,
+        }),
         // A booked ride is held for when a driver is looked for.
         E::Scheduled(_)
         | E::OfferMade(_)
@@ -49,36 +80,70 @@ fn notice(event: trip::TripEvent) -> Result<Option<Notice>, FieldError> {
         | E::OfferDeclined(_)
         | E::OfferExpired(_)
         | E::DriverArrived(_)
-        | E::Started(_)
-        | E::Released(_) => return Ok(None),
-    };
-    let after = convert::required(event.after, "after")?;
-    let fare = convert::money(after.fare.clone(), "after.fare")?;
-    if fare.minor < 0 {
-        return Err(FieldError::new("after.fare", "is below zero"));
+        | E::Released(_) => None,
     }
-    if fare.minor == 0 {
-        return Ok(None); // A free ride: nothing to hold, nothing to take.
-    }
-    Ok(Some(Notice {
-        trip: convert::name(&after.name, "after.name")?,
-        rider: convert::name(&after.rider, "after.rider")?,
-        fare,
-        ending: ended.then(|| ending(&after, fare, driven)).transpose()?,
-    }))
 }
 
-fn ending(after: &trip::Trip, fare: Money, driven: bool) -> Result<Ending, FieldError> {
-    let charge = or_zero(after.charge.clone(), fare, "after.charge")?;
-    if !driven {
-        return Ok(Ending::NotDriven { fee: charge });
+fn method(after: &trip::Trip) -> Result<Method, FieldError> {
+    match after.payment_method() {
+        trip::PaymentMethod::Card => Ok(Method::Card),
+        trip::PaymentMethod::Cash => Ok(Method::Cash),
+        trip::PaymentMethod::Unspecified => {
+            Err(FieldError::new("after.payment_method", "is required"))
+        }
     }
-    Ok(Ending::Driven {
-        driver: convert::name(&after.driver, "after.driver")?,
-        charge,
-        driver_pay: or_zero(after.driver_pay.clone(), fare, "after.driver_pay")?,
-        tax: or_zero(after.tax.clone(), fare, "after.tax")?,
+}
+
+fn ending(
+    after: &trip::Trip,
+    fare: Money,
+    is_completed: bool,
+    at: Timestamp,
+) -> Result<Ending, FieldError> {
+    let amount = or_zero(after.charge.clone(), fare, "after.charge")?;
+    let due = or_zero(after.driver_due.clone(), fare, "after.driver_due")?;
+    let (kind, tax) = if is_completed {
+        let tax = or_zero(after.tax.clone(), fare, "after.tax")?;
+        // The tax of a fare that was waived is not due.
+        let minor = tax.minor.min(amount.minor);
+        (EndingKind::Driven, Money { minor, ..tax })
+    } else {
+        (off(after), Money::zero(fare.currency))
+    };
+    // Who was owed something, or drove, is named; who was only on his way may be.
+    let driver = if is_completed || due.minor > 0 {
+        Some(convert::name(&after.driver, "after.driver")?)
+    } else {
+        convert::optional_name(&after.driver, "after.driver")?
+    };
+    Ok(Ending {
+        charge: Charge {
+            amount,
+            driver: driver.map(|driver| DriverPay {
+                driver,
+                amount: due,
+            }),
+            tax,
+        },
+        kind,
+        at,
     })
+}
+
+fn off(after: &trip::Trip) -> EndingKind {
+    let reason = after.cancellation.as_ref().map(trip::Cancellation::reason);
+    match reason {
+        Some(trip::CancelReason::NoShow) => EndingKind::NoShow,
+        Some(
+            trip::CancelReason::Unspecified
+            | trip::CancelReason::ChangedMind
+            | trip::CancelReason::WaitedTooLong
+            | trip::CancelReason::PaymentDeclined
+            | trip::CancelReason::Operator
+            | trip::CancelReason::RiderBusy,
+        )
+        | None => EndingKind::Cancelled,
+    }
 }
 
 fn or_zero(
@@ -90,63 +155,5 @@ fn or_zero(
         Ok(Money::zero(like.currency))
     } else {
         convert::money(money, field)
-    }
-}
-
-/// An intent's event for the outbox, keyed by trip. None for what is not published. `charge` is that of a capture.
-pub fn outgoing(
-    intent: &Intent,
-    event: &Event,
-    charge: Option<&Charge>,
-    now: Timestamp,
-) -> Option<Outgoing> {
-    let (name, body) = match event {
-        Event::HoldPlaced { .. } => {
-            let amount = Some(intent.amount.into());
-            (
-                "HoldPlaced",
-                payment_event::Event::HoldPlaced(payment::HoldPlaced { amount }),
-            )
-        }
-        Event::HoldDeclined { code } => (
-            "HoldDeclined",
-            payment_event::Event::HoldDeclined(payment::HoldDeclined { code: code.clone() }),
-        ),
-        Event::Captured { amount } => (
-            "Captured",
-            payment_event::Event::Captured(captured(*amount, charge)),
-        ),
-        Event::Voided => ("Voided", payment_event::Event::Voided(payment::Voided {})),
-        Event::AnswerLost(_) => return None,
-    };
-    let message = payment::PaymentEvent {
-        intent: intent.id.name(),
-        trip: intent.trip.name(),
-        rider: intent.rider.name(),
-        version: intent.version,
-        occur_time: Some(convert::to_timestamp(now)),
-        event: Some(body),
-    };
-    Some(Outgoing {
-        topic: topic::PAYMENT,
-        key: intent.trip.to_string(),
-        kind: format!("hexcab.payment.v1.{name}"),
-        source: "payment",
-        subject: intent.id.name(),
-        time: now,
-        payload: message.encode_to_vec(),
-        traceparent: hexcab_telemetry::current_traceparent(),
-    })
-}
-
-fn captured(amount: Money, charge: Option<&Charge>) -> payment::Captured {
-    let pay = charge.and_then(|charge| charge.driver);
-    payment::Captured {
-        amount: Some(amount.into()),
-        driver_pay: Some(
-            pay.map_or_else(|| Money::zero(amount.currency), |pay| pay.amount)
-                .into(),
-        ),
-        driver: pay.map(|pay| pay.driver.name()).unwrap_or_default(),
     }
 }

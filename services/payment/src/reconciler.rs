@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 use hexcab_chassis::Clock;
 use hexcab_pg::{Pg, PgError};
 use hexcab_telemetry::metrics::{Counter, Gauge, KeyValue};
+use hexcab_types::IntentId;
 use uuid::Uuid;
 
 use crate::{
@@ -139,7 +140,9 @@ impl Reconciler {
     pub async fn carry_out(&self, run: &Run) -> Result<Run, PgError> {
         let mut tally = Tally::default();
         let ended = self.survey(run, &mut tally).await;
-        let error = ended.err().map(|error| format!("{:#}", anyhow::Error::from(error)));
+        let error = ended
+            .err()
+            .map(|error| format!("{:#}", anyhow::Error::from(error)));
         match &error {
             None => tracing::info!(?tally, "the books were compared"),
             Some(error) => tracing::warn!(error, ?tally, "the books could not be compared"),
@@ -158,9 +161,13 @@ impl Reconciler {
     ///
     /// # Errors
     /// When either side could not be read, or what was found could not be kept.
-    pub async fn examine(&self, payment: &ProcessorId) -> Result<(), ReconcileError> {
+    pub async fn examine(
+        &self,
+        payment: &ProcessorId,
+        intent: Option<IntentId>,
+    ) -> Result<(), ReconcileError> {
         let mut tally = Tally::default();
-        self.second_look(&payment.0, None, &mut tally).await?;
+        self.second_look(&payment.0, intent, &mut tally).await?;
         if tally != Tally::default() {
             self.measure().await;
         }

@@ -2,8 +2,8 @@
 //! (phase C). A step that was begun before is asked about first, whoever began it: so this is also the completer of
 //! workers that died.
 //!
-//! Invariants: one key per (intent, step), whatever the attempt; an outcome that is not known is never taken for a
-//! refusal; a step whose answer cannot be kept is asked about again.
+//! Invariants: one key per step, whatever the attempt; an outcome that is not known is never taken for a refusal; a step
+//! whose answer cannot be kept is asked about again.
 //! Does not: decide what an answer means ([`crate::domain::plan`]).
 
 use std::{sync::Arc, time::Duration};
@@ -13,8 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    domain::plan::{self, Call, Meaning, Next},
-    processor::{Failure, Payment, PaymentRequest, Processor},
+    crash,
+    domain::{
+        Step,
+        plan::{self, Call, Meaning, Next},
+    },
+    processor::{PaymentRequest, Processor, RefundRequest},
     store::{Claim, Store, StoreError},
 };
 
@@ -22,6 +26,8 @@ use crate::{
 const PAUSE_FROM: Duration = Duration::from_millis(100);
 /// … up to this.
 const PAUSE_CAP: Duration = Duration::from_secs(30);
+/// The pause while the processor is at it and says so, which may take it days.
+const PENDING_PAUSE: Duration = Duration::from_secs(300);
 /// The pause of a worker whose database is away.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -31,15 +37,23 @@ pub struct Worker {
     store: Store,
     processor: Arc<dyn Processor>,
     wake: Arc<Notify>,
+    search_lag: Duration,
 }
 
 impl Worker {
-    /// A worker on this store, woken by this.
-    pub const fn new(store: Store, processor: Arc<dyn Processor>, wake: Arc<Notify>) -> Self {
+    /// A worker on this store, woken by this. What was made at the processor is found there after `search_lag` at the
+    /// latest.
+    pub const fn new(
+        store: Store,
+        processor: Arc<dyn Processor>,
+        wake: Arc<Notify>,
+        search_lag: Duration,
+    ) -> Self {
         Self {
             store,
             processor,
             wake,
+            search_lag,
         }
     }
 
@@ -87,19 +101,17 @@ impl Worker {
     }
 
     async fn carry_out(&self, claim: &Claim) {
-        let kept = match plan::next(&claim.intent.state, &claim.order) {
+        crash::point(step(claim), crash::At::Claimed);
+        let kept = match plan::next(&claim.intent, &claim.order) {
             Next::Call(call) => self.call(claim, &call).await,
             Next::Record(command) => self.store.record(claim, &command).await,
-            Next::Owe(charge) => {
-                tracing::warn!(intent.id = %claim.intent.id, charge = %charge.amount, "the hold was declined: the rider owes the charge");
-                self.store.owe(claim, &charge).await
-            }
             Next::Close => self.store.close(claim).await,
             Next::Stuck => {
                 self.wrong(claim, "the step does not fit the intent's state")
                     .await
             }
         };
+        crash::point(step(claim), crash::At::Recorded);
         match kept {
             Ok(()) => {}
             Err(StoreError::LeaseLost) => {
@@ -111,14 +123,30 @@ impl Worker {
 
     /// Phases B and C.
     async fn call(&self, claim: &Claim, call: &Call) -> Result<(), StoreError> {
-        match self.outcome(claim, call).await {
+        let meaning = self.outcome(claim, call).await;
+        crash::point(step(claim), crash::At::Answered);
+        match meaning {
             Meaning::Known(command) => {
                 tracing::info!(?command, "the processor answered");
+                self.store.record(claim, &command).await
+            }
+            // What it made and failed to tell of may not be found yet.
+            Meaning::Spent(_) if self.may_be_found(claim, call) => {
+                let why = "the processor failed; it is asked once more what became of it";
+                tracing::warn!(why);
+                self.store.lose(claim, why, pause(claim.attempt)).await
+            }
+            Meaning::Spent(command) => {
+                tracing::warn!(?command, "the processor failed, and made nothing");
                 self.store.record(claim, &command).await
             }
             Meaning::Lost(why) => {
                 tracing::warn!(why, "the processor did not answer; it will be asked");
                 self.store.lose(claim, &why, pause(claim.attempt)).await
+            }
+            Meaning::Pending(why) => {
+                tracing::info!(why, "the processor takes its time");
+                self.store.lose(claim, &why, PENDING_PAUSE).await
             }
             Meaning::NotYet => {
                 self.wrong(claim, "the processor took the step and did not do it")
@@ -128,42 +156,67 @@ impl Worker {
         }
     }
 
+    /// Whether a payment that the search did not find may have been made all the same. Whatever is asked for by its id,
+    /// and refunds, are found at once.
+    fn may_be_found(&self, claim: &Claim, call: &Call) -> bool {
+        match call {
+            Call::Hold { .. } | Call::Charge(_) => claim.begun < self.search_lag,
+            Call::Raise { .. } | Call::Capture { .. } | Call::Void { .. } | Call::Refund { .. } => {
+                false
+            }
+        }
+    }
+
     /// Asks what became of an earlier try, then sends if nothing did.
     async fn outcome(&self, claim: &Claim, call: &Call) -> Meaning {
+        let key = claim.order.key(claim.intent.id);
         if claim.attempt > 1 {
-            let asked = self.ask(claim, call).await;
+            let asked = self.ask(&key, call).await;
             if asked != Meaning::NotYet {
                 return asked;
             }
         }
-        call.meaning(self.send(claim, call).await)
+        self.send(claim, &key, call).await
     }
 
-    async fn ask(&self, claim: &Claim, call: &Call) -> Meaning {
-        let key = call.step().key(claim.intent.id);
+    async fn ask(&self, key: &str, call: &Call) -> Meaning {
         let found = match call {
-            Call::Hold => self.processor.find(&key).await.transpose(),
-            Call::Capture { id, .. } | Call::Void { id } => Some(self.processor.get(id).await),
+            Call::Hold { .. } | Call::Charge(_) => self.processor.find(key).await.transpose(),
+            Call::Raise { id, .. } | Call::Capture { id, .. } | Call::Void { id } => {
+                Some(self.processor.get(id).await)
+            }
+            Call::Refund { payment, .. } => {
+                let found = self.processor.find_refund(payment, key).await.transpose();
+                return found.map_or(Meaning::NotYet, |answer| call.of_refund(answer));
+            }
         };
-        found.map_or(Meaning::NotYet, |answer| call.meaning(answer))
+        found.map_or(Meaning::NotYet, |answer| call.of_payment(answer))
     }
 
-    async fn send(&self, claim: &Claim, call: &Call) -> Result<Payment, Failure> {
-        let key = call.step().key(claim.intent.id);
-        match call {
-            Call::Hold => {
-                let intent = &claim.intent;
-                let request = PaymentRequest {
+    async fn send(&self, claim: &Claim, key: &str, call: &Call) -> Meaning {
+        let intent = &claim.intent;
+        let request = |amount| PaymentRequest {
+            intent: intent.id,
+            trip: intent.trip,
+            rider: intent.rider,
+            amount,
+        };
+        let answer = match call {
+            Call::Hold { amount } => self.processor.hold(key, &request(*amount)).await,
+            Call::Charge(extra) => self.processor.charge(key, &request(extra.amount)).await,
+            Call::Raise { id, to } => self.processor.raise(key, id, *to).await,
+            Call::Capture { id, amount } => self.processor.capture(key, id, *amount).await,
+            Call::Void { id } => self.processor.cancel(key, id).await,
+            Call::Refund { refund, payment } => {
+                let request = RefundRequest {
+                    payment: payment.clone(),
                     intent: intent.id,
-                    trip: intent.trip,
-                    rider: intent.rider,
-                    amount: intent.amount,
+                    amount: refund.amount,
                 };
-                self.processor.hold(&key, &request).await
+                return call.of_refund(self.processor.refund(key, &request).await);
             }
-            Call::Capture { id, amount } => self.processor.capture(&key, id, *amount).await,
-            Call::Void { id } => self.processor.cancel(&key, id).await,
-        }
+        };
+        call.of_payment(answer)
     }
 
     /// Wakes somebody and tries again later: the fault may be mended by then.
@@ -215,6 +268,10 @@ fn pause(attempt: i32) -> Duration {
         .min(16);
     let full = PAUSE_FROM.saturating_mul(1 << doublings).min(PAUSE_CAP);
     full.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+}
+
+const fn step(claim: &Claim) -> Step {
+    claim.order.step()
 }
 
 fn span(claim: &Claim) -> Span {

@@ -74,9 +74,29 @@ fn ordered(payment: &PaymentEvent) -> Result<Option<(TripId, Command)>, Failure>
                 name(&payment.trip, "trip").map_err(|error| Failure::Poison(error.to_string()))?;
             Ok(Some((trip, Command::Cancel(Canceller::PaymentDeclined))))
         }
-        Some(Happened::HoldPlaced(_) | Happened::Captured(_) | Happened::Voided(_)) | None => {
-            Ok(None)
-        }
+        Some(
+            Happened::HoldPlaced(_)
+            | Happened::HoldRaised(_)
+            | Happened::RaiseDeclined(_)
+            | Happened::Captured(_)
+            | Happened::CaptureFailed(_)
+            | Happened::Voided(_)
+            | Happened::CashCollected(_)
+            | Happened::DebtIncurred(_)
+            | Happened::RestCharged(_)
+            | Happened::RestDeclined(_)
+            | Happened::Refunded(_)
+            | Happened::RefundFailed(_)
+            | Happened::TipCharged(_)
+            | Happened::TipDeclined(_)
+            | Happened::ChargebackOpened(_)
+            | Happened::ChargebackClosed(_)
+            | Happened::PayoutBatchCreated(_)
+            | Happened::PayoutBatchConfirmed(_)
+            | Happened::MismatchFound(_)
+            | Happened::MismatchResolved(_),
+        )
+        | None => Ok(None),
     }
 }
 

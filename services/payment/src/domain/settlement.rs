@@ -1,215 +1,227 @@
-//! What the end of a trip asks for: a capture of what the rider owes, or a void of the hold.
+//! What trip events ask for: a hold when a ride begins, a higher one when its rider let the driver wait, and at its end a
+//! capture of what the rider owes, a void of the hold, or the driver's cash on his account.
 //!
-//! Invariant: a charge is within the hold; above it the hold is the limit, because nothing else was promised to us, and
-//! [`excess`] says what is given up.
-//! Does not: know whether the hold was placed; steps are ordered, so that is known when the order is carried out.
+//! Invariants: a trip is settled once, by its first ending; what happened earlier and is heard of later asks for nothing;
+//! a cash ride never asks the processor.
+//! Does not: know whether the hold was placed; steps are ordered, so that is known when an order is carried out.
 
-use hexcab_types::{DriverId, Money};
+use hexcab_types::{Currency, Money, RiderId, Timestamp, TripId};
 
-use super::{Charge, DriverPay, Order};
+use super::{Charge, Intent, Method, Order, decide::Command};
 
-/// How a trip ended, as far as money is concerned.
+/// What a trip event tells about money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The rider was driven.
-    Driven {
-        /// Who drove.
-        driver: DriverId,
-        /// What the rider owes, zero or more.
-        charge: Money,
-        /// What the driver is owed of it, zero or more.
-        driver_pay: Money,
-        /// The tax inside `charge`, zero or more.
-        tax: Money,
-    },
-    /// Cancelled or expired.
-    NotDriven {
-        /// The cancellation fee, zero or more.
-        fee: Money,
-    },
+pub struct Notice {
+    /// Which trip.
+    pub trip: TripId,
+    /// Who pays.
+    pub rider: RiderId,
+    /// How.
+    pub method: Method,
+    /// The upfront price, zero or more.
+    pub fare: Money,
+    /// What happened.
+    pub news: News,
 }
 
-/// Why an ending cannot be settled. The event that said it is nonsense.
+/// What happened to a trip, as far as money is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// A driver is looked for.
+    Begun,
+    /// The ride began, after the rider let the driver wait.
+    Waited {
+        /// The fee for it, zero or more.
+        fee: Money,
+    },
+    /// It is over.
+    Ended(Ending),
+}
+
+/// How a trip ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// What it costs in the end, and whose that is.
+    pub charge: Charge,
+    /// Whether the rider was driven; otherwise the charge is a fee.
+    pub kind: EndingKind,
+    /// City clock.
+    pub at: Timestamp,
+}
+
+/// In what way a trip ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndingKind {
+    /// The rider was driven.
+    Driven,
+    /// It was called off, or nobody was found.
+    Cancelled,
+    /// The driver waited and nobody came.
+    NoShow,
+}
+
+/// Why a notice cannot be followed. The event that said it is nonsense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SettlementError {
     /// An amount is below zero.
-    #[error("an amount of the ending is below zero")]
+    #[error("an amount is below zero")]
     Negative,
-    /// An amount is in another currency than the hold.
-    #[error("an amount of the ending is in another currency than the hold")]
+    /// Amounts are of several currencies.
+    #[error("an amount is in another currency than the fare")]
     Currency,
+    /// There is more tax than charge.
+    #[error("the tax is more than the charge")]
+    Tax,
+    /// Amounts do not add up to anything that fits.
+    #[error("an amount is out of range")]
+    Range,
+    /// Somebody was driven by nobody.
+    #[error("the trip was driven, and no driver is named")]
+    NoDriver,
 }
 
-/// What to ask for when a trip ended with `held` on hold.
+/// What a notice asks for, of an intent that may have to be made first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// A new intent, for this much.
+    pub open: Option<Money>,
+    /// The ending is to be kept.
+    pub ending: Option<Ending>,
+    /// What is to be asked of the processor, in this order.
+    pub orders: Vec<Order>,
+    /// What is known at once, because nobody has to be asked.
+    pub command: Option<Command>,
+}
+
+impl Ending {
+    /// Whether the rider was driven.
+    pub const fn is_driven(&self) -> bool {
+        match self.kind {
+            EndingKind::Driven => true,
+            EndingKind::Cancelled | EndingKind::NoShow => false,
+        }
+    }
+
+    /// Whether somebody owes somebody something.
+    fn costs(&self) -> bool {
+        self.charge.amount.minor > 0 || self.charge.driver_due().minor > 0
+    }
+
+    fn check(&self, currency: Currency) -> Result<(), SettlementError> {
+        let Charge { amount, tax, .. } = self.charge;
+        for amount in [amount, tax, self.charge.driver_due()] {
+            check(amount, currency)?;
+        }
+        if tax.minor > amount.minor {
+            return Err(SettlementError::Tax);
+        }
+        if self.is_driven() && self.charge.driver.is_none() {
+            return Err(SettlementError::NoDriver);
+        }
+        Ok(())
+    }
+}
+
+/// What `notice` asks for when the intent of its trip is `known`, or not yet: events come late and out of order, so the
+/// end of a trip may be the first that is heard of it.
 ///
 /// # Errors
-/// When an amount is negative or of another currency.
-pub fn order(ending: Ending, held: Money) -> Result<Order, SettlementError> {
-    let (owed, driver, tax) = match ending {
-        Ending::Driven {
-            driver,
-            charge,
-            driver_pay,
-            tax,
-        } => (
-            charge,
-            Some(DriverPay {
-                driver,
-                amount: driver_pay,
-            }),
-            tax,
-        ),
-        Ending::NotDriven { fee } => (fee, None, Money::zero(held.currency)),
-    };
-    for amount in [Some(owed), driver.map(|pay| pay.amount), Some(tax)]
-        .into_iter()
-        .flatten()
-    {
-        if amount.currency != held.currency {
-            return Err(SettlementError::Currency);
+/// When the notice is nonsense.
+pub fn asked(known: Option<&Intent>, notice: &Notice) -> Result<Asked, SettlementError> {
+    let currency = known.map_or(notice.fare.currency, |intent| intent.amount.currency);
+    check(notice.fare, currency)?;
+    match notice.news {
+        News::Begun => Ok(begun(known, notice.method, notice.fare)),
+        News::Waited { fee } => {
+            check(fee, currency)?;
+            let total = notice.fare.plus(fee).map_err(|_| SettlementError::Range)?;
+            Ok(match known {
+                None => begun(known, notice.method, total),
+                Some(intent) => waited(intent, total),
+            })
         }
-        if amount.minor < 0 {
-            return Err(SettlementError::Negative);
+        News::Ended(ending) => {
+            ending.check(currency)?;
+            Ok(ended(known, notice, ending))
         }
     }
-    if owed.minor == 0 {
-        return Ok(Order::Void);
-    }
-    let amount = Money {
-        minor: owed.minor.min(held.minor),
-        ..owed
-    };
-    Ok(Order::Capture(Charge {
-        amount,
-        driver: driver.filter(|pay| pay.amount.minor > 0),
-        tax,
-    }))
 }
 
-/// The charge of an ending and what of it is above the hold; none when it is within.
-pub fn excess(ending: Ending, held: Money) -> Option<(Money, Money)> {
-    let charge = match ending {
-        Ending::Driven { charge, .. } => charge,
-        Ending::NotDriven { fee } => fee,
+fn begun(known: Option<&Intent>, method: Method, amount: Money) -> Asked {
+    // A request that comes after its trip's end was overtaken; a free ride has nothing to hold.
+    if known.is_some() || amount.minor == 0 {
+        return Asked::default();
+    }
+    let orders = match method {
+        Method::Card => vec![Order::Hold],
+        Method::Cash => Vec::new(),
     };
-    let excess = charge.minus(held).ok()?;
-    (excess.minor > 0).then_some((charge, excess))
+    Asked {
+        open: Some(amount),
+        orders,
+        ..Asked::default()
+    }
 }
 
-/// The orders to carry out when a trip is heard of. `known` says whether its intent was there before: events come late
-/// and out of order, so the end of a trip may be the first that is heard of it.
-pub fn outstanding(known: bool, settlement: Option<Order>) -> Vec<Order> {
-    match (known, settlement) {
-        (false, None) => vec![Order::Hold],
-        // Nothing was held, so nothing has to be: the intent is voided without asking anybody.
-        (false, Some(Order::Void)) => vec![Order::Void],
-        (false, Some(settlement @ (Order::Capture(_) | Order::Hold))) => {
-            vec![Order::Hold, settlement]
-        }
-        // A request that comes after its trip's end was overtaken.
-        (true, None) => Vec::new(),
-        (true, Some(settlement)) => vec![settlement],
+fn waited(intent: &Intent, total: Money) -> Asked {
+    let overtaken = intent.ending.is_some() || total.minor <= intent.amount.minor;
+    let orders = match intent.method {
+        Method::Card if !overtaken => vec![Order::Raise { to: total }],
+        Method::Card | Method::Cash => Vec::new(),
+    };
+    Asked {
+        orders,
+        ..Asked::default()
     }
+}
+
+fn ended(known: Option<&Intent>, notice: &Notice, ending: Ending) -> Asked {
+    let settled = known.is_some_and(|intent| intent.ending.is_some());
+    let free = known.is_none() && notice.fare.minor == 0 && !ending.costs();
+    if settled || free {
+        return Asked::default();
+    }
+    let charge = ending.charge.amount;
+    // What the trip costs is known: that much has to be held, whatever the fare was.
+    let open = known.is_none().then_some(if charge.minor > 0 {
+        charge
+    } else {
+        notice.fare
+    });
+    let (orders, command) = match known.map_or(notice.method, |intent| intent.method) {
+        Method::Card if charge.minor == 0 => (vec![Order::Void], None),
+        Method::Card if known.is_none() => (vec![Order::Hold, Order::Capture], None),
+        Method::Card => (vec![Order::Capture], None),
+        Method::Cash => (Vec::new(), Some(in_cash(&ending))),
+    };
+    Asked {
+        open,
+        ending: Some(ending),
+        orders,
+        command,
+    }
+}
+
+/// Who was driven pays the driver; who was not, and is to pay a fee, is gone.
+const fn in_cash(ending: &Ending) -> Command {
+    if ending.charge.amount.minor == 0 {
+        Command::Void
+    } else if ending.is_driven() {
+        Command::CollectCash
+    } else {
+        Command::Owe
+    }
+}
+
+fn check(amount: Money, currency: Currency) -> Result<(), SettlementError> {
+    if amount.currency != currency {
+        return Err(SettlementError::Currency);
+    }
+    if amount.minor < 0 {
+        return Err(SettlementError::Negative);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use hexcab_types::Currency;
-    use uuid::Uuid;
-
-    use super::*;
-
-    const fn usd(minor: i64) -> Money {
-        Money::new(minor, Currency::Usd)
-    }
-
-    fn driven(charge: i64) -> Ending {
-        let driver = DriverId::from(Uuid::from_u128(9));
-        Ending::Driven {
-            driver,
-            charge: usd(charge),
-            driver_pay: usd(1_400),
-            tax: usd(100),
-        }
-    }
-
-    #[test]
-    fn a_driven_trip_is_captured_and_pays_its_driver() {
-        let driver = DriverPay {
-            driver: DriverId::from(Uuid::from_u128(9)),
-            amount: usd(1_400),
-        };
-        let expected = Charge {
-            amount: usd(1_900),
-            driver: Some(driver),
-            tax: usd(100),
-        };
-        assert_eq!(
-            order(driven(1_900), usd(2_000)),
-            Ok(Order::Capture(expected))
-        );
-    }
-
-    #[test]
-    fn a_fee_is_captured_without_a_driver() {
-        let expected = Charge {
-            amount: usd(500),
-            driver: None,
-            tax: usd(0),
-        };
-        assert_eq!(
-            order(Ending::NotDriven { fee: usd(500) }, usd(2_000)),
-            Ok(Order::Capture(expected))
-        );
-    }
-
-    #[test]
-    fn an_ending_without_a_charge_is_voided() {
-        assert_eq!(
-            order(Ending::NotDriven { fee: usd(0) }, usd(2_000)),
-            Ok(Order::Void)
-        );
-    }
-
-    #[test]
-    fn a_charge_above_the_hold_takes_the_hold() {
-        let Ok(Order::Capture(charge)) = order(driven(2_500), usd(2_000)) else {
-            panic!("not a capture")
-        };
-        assert_eq!(charge.amount, usd(2_000));
-    }
-
-    #[test]
-    fn what_is_above_the_hold_is_known() {
-        for ending in [driven(2_500), Ending::NotDriven { fee: usd(2_500) }] {
-            assert_eq!(excess(ending, usd(2_000)), Some((usd(2_500), usd(500))));
-            assert_eq!(excess(ending, usd(2_500)), None);
-        }
-    }
-
-    #[test]
-    fn the_end_may_be_heard_of_before_the_request() {
-        let capture = order(driven(1_900), usd(2_000)).unwrap();
-        assert_eq!(
-            outstanding(false, Some(capture.clone())),
-            [Order::Hold, capture.clone()]
-        );
-        assert_eq!(outstanding(false, Some(Order::Void)), [Order::Void]);
-        assert_eq!(outstanding(true, None), []);
-        assert_eq!(outstanding(true, Some(capture.clone())), [capture]);
-        assert_eq!(outstanding(false, None), [Order::Hold]);
-    }
-
-    #[test]
-    fn nonsense_amounts_are_refused() {
-        assert_eq!(
-            order(driven(-1), usd(2_000)),
-            Err(SettlementError::Negative)
-        );
-        let fee = Money::new(1, Currency::Eur);
-        assert_eq!(
-            order(Ending::NotDriven { fee }, usd(2_000)),
-            Err(SettlementError::Currency)
-        );
-    }
-}
+mod tests;

@@ -145,7 +145,9 @@ impl Reconciler {
             self.see(finding, tally).await?;
         }
         for mismatch in self.mismatches.open(None).await? {
-            let is_same = found.as_ref().is_some_and(|finding| finding.kind == mismatch.kind);
+            let is_same = found
+                .as_ref()
+                .is_some_and(|finding| finding.kind == mismatch.kind);
             if mismatch.subject == subject && !is_same && self.mismatches.gone(mismatch.id).await? {
                 tally.resolved += 1;
             }

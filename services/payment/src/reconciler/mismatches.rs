@@ -158,8 +158,7 @@ impl TryFrom<Row> for Mismatch {
         let unreadable = || StoreError::Unreadable(format!("mismatch {}", row.id));
         Ok(Self {
             kind: Kind::parse(&row.kind).ok_or_else(unreadable)?,
-            subject: Subject::parse(&row.subject, row.payment.as_deref())
-                .ok_or_else(unreadable)?,
+            subject: Subject::parse(&row.subject, row.payment.as_deref()).ok_or_else(unreadable)?,
             resolution: match (row.resolved_at, row.reason.clone()) {
                 (Some(at), Some(reason)) => Some(Resolution {
                     at,

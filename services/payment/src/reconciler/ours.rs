@@ -160,7 +160,8 @@ impl Books {
 impl TryFrom<Row> for Ours {
     type Error = StoreError;
     fn try_from(row: Row) -> Result<Self, StoreError> {
-        let unreadable = || StoreError::Unreadable(format!("intent {} in state {}", row.id, row.state));
+        let unreadable =
+            || StoreError::Unreadable(format!("intent {} in state {}", row.id, row.state));
         let intent = IntentId::from(row.id);
         let currency: Currency = row.currency.parse().map_err(|_| unreadable())?;
         let hold = OurPayment {
@@ -202,7 +203,8 @@ impl Row {
 
 impl Extra {
     fn payment(self, intent: IntentId) -> Result<OurPayment, StoreError> {
-        let unreadable = || StoreError::Unreadable(format!("extra {} in state {}", self.id, self.state));
+        let unreadable =
+            || StoreError::Unreadable(format!("extra {} in state {}", self.id, self.state));
         let is = match answer(&self.state).ok_or_else(unreadable)? {
             None => Is::Open,
             Some(true) => Is::Taken(self.amount),
@@ -223,7 +225,8 @@ impl Extra {
 
 impl Refund {
     fn ours(self, intent: IntentId) -> Result<OurRefund, StoreError> {
-        let unreadable = || StoreError::Unreadable(format!("refund {} in state {}", self.id, self.state));
+        let unreadable =
+            || StoreError::Unreadable(format!("refund {} in state {}", self.id, self.state));
         Ok(OurRefund {
             done: answer(&self.state).ok_or_else(unreadable)?,
             payment: self.payment.clone().ok_or_else(unreadable)?,

@@ -61,7 +61,8 @@ pub enum Begun {
     Another,
 }
 
-const COLUMNS: &str = "id, started_at, ended_at, payments, refunds, disputes, intents, found, resolved, open, error";
+const COLUMNS: &str =
+    "id, started_at, ended_at, payments, refunds, disputes, intents, found, resolved, open, error";
 
 impl Runs {
     /// The table in this database.

@@ -35,11 +35,7 @@ struct Seen {
 
 impl Reconciler {
     /// Compares everything. The tally is right however far it came.
-    pub(super) async fn survey(
-        &self,
-        run: &Run,
-        tally: &mut Tally,
-    ) -> Result<(), ReconcileError> {
+    pub(super) async fn survey(&self, run: &Run, tally: &mut Tally) -> Result<(), ReconcileError> {
         let now = self.clock.now();
         let within = Between {
             from: now - self.window(),
@@ -57,10 +53,14 @@ impl Reconciler {
                 disputes.insert(id.clone(), mismatch.intent);
             }
         }
-        self.read_payments(run, within, &mut seen, &mut payments, tally).await?;
-        self.read_refunds(run, within, &mut seen, &mut payments, tally).await?;
-        self.read_disputes(run, within, &mut seen, &mut disputes, tally).await?;
-        self.not_in_lists(within.from, &seen, &mut payments, &mut disputes).await?;
+        self.read_payments(run, within, &mut seen, &mut payments, tally)
+            .await?;
+        self.read_refunds(run, within, &mut seen, &mut payments, tally)
+            .await?;
+        self.read_disputes(run, within, &mut seen, &mut disputes, tally)
+            .await?;
+        self.not_in_lists(within.from, &seen, &mut payments, &mut disputes)
+            .await?;
         for (id, intent) in &payments {
             self.second_look(id, *intent, tally).await?;
             self.go_on(run, tally).await?;
@@ -230,7 +230,9 @@ impl Reconciler {
     ) -> Result<(), ReconcileError> {
         let mut found = self.books.stuck_unknown(self.stuck_unknown()).await?;
         found.extend(self.books.stuck_holds(self.stuck_hold()).await?);
-        let of_ledger = open.iter().filter(|mismatch| mismatch.kind == Kind::LedgerDiffers);
+        let of_ledger = open
+            .iter()
+            .filter(|mismatch| mismatch.kind == Kind::LedgerDiffers);
         let again: Vec<IntentId> = of_ledger.filter_map(|mismatch| mismatch.intent).collect();
         found.extend(self.ledger(&again).await?);
         let mut after = None;
@@ -272,7 +274,10 @@ impl Reconciler {
     }
 
     async fn sides(&self, payments: &[Payment]) -> Result<Sides, ReconcileError> {
-        let ids: Vec<String> = payments.iter().map(|payment| payment.id.0.clone()).collect();
+        let ids: Vec<String> = payments
+            .iter()
+            .map(|payment| payment.id.0.clone())
+            .collect();
         let owners = self.books.owners(&ids).await?;
         let labels = payments
             .iter()

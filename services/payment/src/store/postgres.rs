@@ -1,40 +1,60 @@
 //! The store's promises kept by Postgres: every change in one SERIALIZABLE transaction, run again as a whole when others
 //! won.
+//!
+//! - here: what trip events and the processor's answers do; [`super::asks`], [`super::payouts`] and [`super::bank`] what
+//!   people, their payouts and their banks do; [`super::reads`] what can be read
 
 use std::time::Duration;
 
 use hexcab_bus::{Incoming, inbox, outbox};
 use hexcab_chassis::Clock;
+use hexcab_ledger::Transfer;
 use hexcab_pg::Pg;
-use hexcab_types::{IntentId, Timestamp, TripId};
+use hexcab_types::{ChargeId, IntentId, Money, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Balance, Claim, Page, StoreError, intents, ledger, work};
+use super::{
+    Claim, StoreError,
+    beside::{self, Asked},
+    intents, work,
+};
 use crate::{
+    crash,
     domain::{
-        Charge, Intent, Order, State,
+        Answer, Extra, ExtraKind, Intent, Method, Order, State,
         decide::{Command, Event, decide},
-        settlement,
+        settlement::{self, News, Notice},
+        tip::TipRules,
     },
-    events::{self, Notice},
+    events::outgoing,
+    journal,
 };
 
 /// Who consumes, in the inbox and as consumer group.
 pub const CONSUMER: &str = "payment";
 
+/// What the store goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// A worker that has not finished its step within this is taken for dead, real time.
+    pub lease: Duration,
+    /// How late and how high a tip may be.
+    pub tip: TipRules,
+}
+
 /// The payment service's database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pg: Pg,
-    clock: Clock,
-    lease: Duration,
+    pub(super) pg: Pg,
+    pub(super) clock: Clock,
+    pub(super) rules: Rules,
 }
 
 impl Store {
-    /// The store in this database; leases last this long in real time.
-    pub const fn new(pg: Pg, clock: Clock, lease: Duration) -> Self {
-        Self { pg, clock, lease }
+    /// The store in this database, by this clock and these rules.
+    pub const fn new(pg: Pg, clock: Clock, rules: Rules) -> Self {
+        Self { pg, clock, rules }
     }
 
     /// Phase A: what a trip event asks for becomes outstanding work, once per event. Nobody is called.
@@ -46,30 +66,19 @@ impl Store {
         let traceparent =
             hexcab_telemetry::current_traceparent().or_else(|| event.traceparent.clone());
         let traceparent = traceparent.as_deref();
-        self.pg
+        let begun = self
+            .pg
             .serializable("payment.note", |mut tx| async move {
                 if !inbox::first_time(&mut tx, CONSUMER, event).await? {
-                    return Ok(());
+                    return Ok(Vec::new());
                 }
-                let known = intents::by_trip(&mut tx, notice.trip).await?;
-                let held = known.as_ref().map_or(notice.fare, |intent| intent.amount);
-                let settlement = notice.ending.map(|ending| settlement::order(ending, held)).transpose()?;
-                if let Some((charge, excess)) = notice.ending.and_then(|ending| settlement::excess(ending, held)) {
-                    tracing::warn!(trip.id = %notice.trip, %charge, %held, %excess, "a trip costs more than its hold; the rest is given up");
-                }
-                let orders = settlement::outstanding(known.is_some(), settlement);
-                let intent = match known {
-                    Some(intent) => intent,
-                    None => open(&mut tx, fresh, notice, now).await?,
-                };
-                for order in &orders {
-                    if !work::add(&mut tx, intent.id, order, traceparent).await? {
-                        tracing::error!(trip.id = %intent.trip, ?order, "a trip was settled twice; the first one stands");
-                    }
-                }
-                Ok(())
+                follow(&mut tx, notice, fresh, traceparent, now).await
             })
-            .await
+            .await?;
+        for order in begun {
+            crash::point(order.step(), crash::At::Noted);
+        }
+        Ok(())
     }
 
     /// Leases the step of work that has been due longest, if there is one.
@@ -77,36 +86,36 @@ impl Store {
     /// # Errors
     /// When Postgres refuses.
     pub async fn claim(&self) -> Result<Option<Claim>, StoreError> {
-        work::claim(self.pg.pool(), self.lease).await
+        work::claim(self.pg.pool(), self.rules.lease).await
     }
 
-    /// Phase C: what is known to have happened, its ledger entries, its event and the end of the work, together.
+    /// Phase C: what is known to have happened, its transfers, its event and the end of the work, together.
     ///
     /// # Errors
     /// When the lease was lost, the answer does not fit, or Postgres refuses.
     pub async fn record(&self, claim: &Claim, command: &Command) -> Result<(), StoreError> {
-        let now = self.clock.now();
+        let (now, rest) = (self.clock.now(), ChargeId::from(Uuid::now_v7()));
         self.pg
             .serializable("payment.record", |mut tx| async move {
                 work::finish(&mut tx, claim).await?;
                 let before = intents::fetch(&mut tx, claim.intent.id).await?;
-                let event = decide(&before.state, before.amount, command.clone())?;
-                let after = Intent {
-                    updated_at: now,
-                    ..before.clone().apply(&event)
-                };
-                intents::save(&mut tx, &before, &after).await?;
-                let charge = charge_of(&claim.order);
-                enter(&mut tx, &after, &event, charge, now).await?;
-                if let Some(outgoing) = events::outgoing(&after, &event, charge, now) {
-                    outbox::append(&mut tx, &outgoing).await?;
+                let event = decide(&before, command.clone())?;
+                if let Some((asked, answer)) = answered(command)? {
+                    beside::save_answer(&mut tx, asked, &answer).await?;
+                }
+                let after = happen(&mut tx, before, &event, now).await?;
+                if let Event::Captured { rest: above, .. } = event
+                    && above.minor > 0
+                {
+                    let traceparent = claim.traceparent.as_deref();
+                    charge_rest(&mut tx, &after, (rest, above), traceparent, now).await?;
                 }
                 Ok(())
             })
             .await
     }
 
-    /// Phase C without an answer: the intent is UNKNOWN until it is asked what became of it, after `pause`.
+    /// Phase C without an answer: it is unknown what happened until the processor is asked, after `pause`.
     ///
     /// # Errors
     /// When the lease was lost or Postgres refuses.
@@ -116,20 +125,22 @@ impl Store {
             .serializable("payment.lose", |mut tx| async move {
                 work::postpone(&mut tx, claim, why, pause).await?;
                 let before = intents::fetch(&mut tx, claim.intent.id).await?;
-                let event = decide(
-                    &before.state,
-                    before.amount,
-                    Command::LoseAnswer(claim.order.step()),
-                )?;
-                let after = Intent {
-                    updated_at: now,
-                    ..before.clone().apply(&event)
-                };
-                if after.state == before.state {
-                    Ok(())
-                } else {
-                    intents::save(&mut tx, &before, &after).await
+                match (&claim.order, claim.order.hold_step()) {
+                    (_, Some(step)) => {
+                        let event = decide(&before, Command::LoseAnswer(step))?;
+                        happen(&mut tx, before, &event, now).await?;
+                    }
+                    (Order::Charge(extra) | Order::Tip(extra), None) => {
+                        let asked = Asked::Extra(extra.id.uuid());
+                        beside::save_answer(&mut tx, asked, &extra.answer.lose()?).await?;
+                    }
+                    (Order::Refund(refund), None) => {
+                        let asked = Asked::Refund(refund.id.uuid());
+                        beside::save_answer(&mut tx, asked, &refund.answer.lose()?).await?;
+                    }
+                    (Order::Hold | Order::Raise { .. } | Order::Capture | Order::Void, None) => {}
                 }
+                Ok(())
             })
             .await
     }
@@ -147,22 +158,6 @@ impl Store {
         work::postpone(&mut *self.pg.pool().acquire().await?, claim, why, pause).await
     }
 
-    /// Enters a charge whose hold was declined as the rider's debt and ends the step. The intent stays as it is, and
-    /// nobody is told: that the hold was declined, they know.
-    ///
-    /// # Errors
-    /// When the lease was lost or Postgres refuses.
-    pub async fn owe(&self, claim: &Claim, charge: &Charge) -> Result<(), StoreError> {
-        let (now, intent) = (self.clock.now(), &claim.intent);
-        self.pg
-            .serializable("payment.owe", |mut tx| async move {
-                work::finish(&mut tx, claim).await?;
-                let journal = crate::ledger::debt(intent.rider, charge)?;
-                ledger::owe(&mut tx, intent.id, &journal, now).await
-            })
-            .await
-    }
-
     /// Ends the step; there was nothing to do for it.
     ///
     /// # Errors
@@ -170,49 +165,52 @@ impl Store {
     pub async fn close(&self, claim: &Claim) -> Result<(), StoreError> {
         work::finish(&mut *self.pg.pool().acquire().await?, claim).await
     }
+}
 
-    /// Whatever is outstanding for an intent is due now, unless a living worker has it. True when something is.
-    ///
-    /// # Errors
-    /// When Postgres refuses.
-    pub async fn nudge(&self, intent: IntentId) -> Result<bool, StoreError> {
-        let due = sqlx::query(
-            "UPDATE work SET due_at = now() WHERE intent = $1 AND finished_at IS NULL AND due_at > now()
-               AND (lease_until IS NULL OR lease_until < now())",
-        )
-        .bind(intent.uuid())
-        .execute(self.pg.pool())
-        .await?;
-        Ok(due.rows_affected() > 0)
+/// What a notice asks for, kept: the intent, its promises, its work. Returns the work.
+async fn follow(
+    conn: &mut PgConnection,
+    notice: &Notice,
+    fresh: IntentId,
+    traceparent: Option<&str>,
+    now: Timestamp,
+) -> Result<Vec<Order>, StoreError> {
+    let known = intents::by_trip(conn, notice.trip).await?;
+    let asked = settlement::asked(known.as_ref(), notice)?;
+    warn_of_another_ending(known.as_ref(), notice);
+    let mut intent = match (known, asked.open) {
+        (Some(intent), _) => intent,
+        (None, Some(amount)) => open(conn, fresh, notice, amount, now).await?,
+        (None, None) => return Ok(Vec::new()),
+    };
+    if let Some(ending) = asked.ending {
+        intents::end(conn, intent.id, &ending).await?;
+        intent.ending = Some(ending);
     }
-
-    /// The intent of a trip.
-    ///
-    /// # Errors
-    /// When Postgres refuses.
-    pub async fn of_trip(&self, trip: TripId) -> Result<Option<Intent>, StoreError> {
-        intents::by_trip(&mut *self.pg.pool().acquire().await?, trip).await
+    for order in &asked.orders {
+        let added = work::add(conn, intent.id, order, traceparent).await?;
+        if let Order::Raise { to } = order
+            && added
+        {
+            intent.raise = to.minus(intent.amount)?;
+            intents::raise(conn, intent.id, intent.raise).await?;
+            submit(conn, &journal::raise(&intent, now)).await?;
+        }
     }
-
-    /// Intents in any of these states (any at all when empty), newest first.
-    ///
-    /// # Errors
-    /// When Postgres refuses.
-    pub async fn list(
-        &self,
-        states: &[&str],
-        after: Option<Page>,
-        limit: i64,
-    ) -> Result<Vec<Intent>, StoreError> {
-        intents::list(&mut *self.pg.pool().acquire().await?, states, after, limit).await
+    if let Some(command) = asked.command {
+        let event = decide(&intent, command)?;
+        happen(conn, intent, &event, now).await?;
     }
+    Ok(asked.orders)
+}
 
-    /// Every account's balances.
-    ///
-    /// # Errors
-    /// When Postgres refuses.
-    pub async fn balances(&self) -> Result<Vec<Balance>, StoreError> {
-        ledger::balances(self.pg.pool()).await
+fn warn_of_another_ending(known: Option<&Intent>, notice: &Notice) {
+    let (Some(before), News::Ended(ending)) = (known.and_then(|one| one.ending), notice.news)
+    else {
+        return;
+    };
+    if (before.charge, before.kind) != (ending.charge, ending.kind) {
+        tracing::error!(trip.id = %notice.trip, ?before, ?ending, "a trip was settled twice; the first one stands");
     }
 }
 
@@ -220,54 +218,102 @@ async fn open(
     conn: &mut PgConnection,
     id: IntentId,
     notice: &Notice,
+    amount: Money,
     now: Timestamp,
 ) -> Result<Intent, StoreError> {
     let intent = Intent {
         id,
         trip: notice.trip,
         rider: notice.rider,
-        amount: notice.fare,
-        state: State::RequiresHold,
+        method: notice.method,
+        amount,
+        raise: Money::zero(amount.currency),
+        state: match notice.method {
+            Method::Card => State::RequiresHold,
+            Method::Cash => State::AwaitsCash,
+        },
+        ending: None,
         version: 0,
         created_at: now,
         updated_at: now,
     };
     intents::insert(conn, &intent).await?;
-    ledger::open(
-        conn,
-        id,
-        &crate::ledger::hold(notice.rider, notice.fare),
-        now,
-    )
-    .await?;
+    if intent.method == Method::Card {
+        submit(conn, &journal::hold(&intent, now)).await?;
+    }
     Ok(intent)
 }
 
-/// What an event does to the ledger.
-async fn enter(
+/// An event happens to an intent: its row, its transfers and its outbox row.
+pub(super) async fn happen(
     conn: &mut PgConnection,
-    intent: &Intent,
+    before: Intent,
     event: &Event,
-    charge: Option<&Charge>,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    match (event, charge) {
-        (Event::HoldPlaced { .. } | Event::AnswerLost(_), _) => Ok(()),
-        (Event::HoldDeclined { .. } | Event::Voided, _) => ledger::void(conn, intent.id, now).await,
-        (Event::Captured { amount }, Some(charge)) => {
-            let journal = crate::ledger::capture(intent.rider, charge)?;
-            ledger::post(conn, intent.id, *amount, &journal, now).await
-        }
-        (Event::Captured { .. }, None) => Err(StoreError::Unreadable(format!(
-            "{} captured without a charge",
-            intent.id
-        ))),
+) -> Result<Intent, StoreError> {
+    let group = journal::of_event(&before, event, now)?;
+    let after = Intent {
+        updated_at: now,
+        ..before.clone().apply(event)
+    };
+    if after.state == before.state && after.version == before.version {
+        return Ok(before); // An answer that was lost before is lost again.
     }
+    intents::save(conn, &before, &after).await?;
+    submit(conn, &group).await?;
+    if let Some(told) = outgoing::of_intent(&after, event, now) {
+        outbox::append(conn, &told).await?;
+    }
+    Ok(after)
 }
 
-const fn charge_of(order: &Order) -> Option<&Charge> {
-    match order {
-        Order::Capture(charge) => Some(charge),
-        Order::Hold | Order::Void => None,
+/// States a group of transfers, if there are any.
+pub(super) async fn submit(conn: &mut PgConnection, group: &[Transfer]) -> Result<(), StoreError> {
+    if !group.is_empty() {
+        hexcab_ledger::submit(conn, group).await?;
     }
+    Ok(())
+}
+
+/// What a trip cost above its hold becomes a charge of its own.
+async fn charge_rest(
+    conn: &mut PgConnection,
+    intent: &Intent,
+    (id, amount): (ChargeId, Money),
+    traceparent: Option<&str>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let rest = Extra {
+        id,
+        kind: ExtraKind::Rest,
+        amount,
+        answer: Answer::Awaited,
+        created_at: now,
+    };
+    beside::insert_extra(conn, intent.id, &rest).await?;
+    submit(conn, &journal::extra(intent, &rest, now)).await?;
+    work::add(conn, intent.id, &Order::Charge(rest), traceparent).await?;
+    Ok(())
+}
+
+/// The answer that a command keeps beside the intent.
+fn answered(command: &Command) -> Result<Option<(Asked, Answer)>, StoreError> {
+    Ok(match command {
+        Command::AnswerRest(extra, said) | Command::AnswerTip(extra, said) => {
+            Some((Asked::Extra(extra.id.uuid()), extra.answer.hear(said)?))
+        }
+        Command::AnswerRefund(refund, said) => {
+            Some((Asked::Refund(refund.id.uuid()), refund.answer.hear(said)?))
+        }
+        Command::PlaceHold { .. }
+        | Command::DeclineHold { .. }
+        | Command::RaiseHold { .. }
+        | Command::DeclineRaise { .. }
+        | Command::Capture { .. }
+        | Command::FailCapture { .. }
+        | Command::Void
+        | Command::LoseAnswer(_)
+        | Command::CollectCash
+        | Command::Owe => None,
+    })
 }

@@ -9,7 +9,6 @@ use std::{sync::Arc, time::Duration};
 
 use hexcab_chassis::crash;
 use hexcab_pg::PgError;
-use hexcab_types::IntentId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -20,8 +19,9 @@ use super::{
 };
 use crate::{
     domain::ProcessorId,
-    processor::{Failure, Payment, Processor},
-    store::{Store, StoreError},
+    processor::{Dispute, Failure, Processor},
+    reconciler::{ReconcileError, Reconciler},
+    store::{Disputed, Store, StoreError},
 };
 
 /// A follower that has not ended within this is taken for dead.
@@ -39,6 +39,7 @@ pub struct Follower {
     hints: Hints,
     store: Store,
     processor: Arc<dyn Processor>,
+    reconciler: Reconciler,
     /// Notified of new hints.
     heard: Arc<Notify>,
     /// Wakes the workers on intents.
@@ -52,6 +53,8 @@ enum NotYet {
     Processor(Failure),
     #[error("the store")]
     Store(#[from] StoreError),
+    #[error("a second look")]
+    Look(#[from] ReconcileError),
 }
 
 impl Follower {
@@ -60,6 +63,7 @@ impl Follower {
         hints: Hints,
         store: Store,
         processor: Arc<dyn Processor>,
+        reconciler: Reconciler,
         heard: Arc<Notify>,
         work: Arc<Notify>,
     ) -> Self {
@@ -67,6 +71,7 @@ impl Follower {
             hints,
             store,
             processor,
+            reconciler,
             heard,
             work,
         }
@@ -120,30 +125,40 @@ impl Follower {
 
     async fn follow(&self, claim: &Claim) -> Result<Outcome, NotYet> {
         match &claim.about {
-            About::Payment(id) => match self.processor.get(&ProcessorId(id.clone())).await {
-                Ok(payment) => self.payment(&payment).await,
+            About::Payment(id) => self.payment(&ProcessorId(id.clone())).await,
+            About::Dispute(id) => match self.processor.dispute(id).await {
+                Ok(dispute) => self.dispute(&dispute).await,
                 Err(Failure::Missing(_)) => Ok(Outcome::Missing),
                 Err(failure) => Err(NotYet::Processor(failure)),
             },
-            About::Dispute(_) => Ok(Outcome::Nothing),
         }
     }
 
-    /// The processor has something to say about this payment: what is outstanding for its intent is due now.
-    async fn payment(&self, payment: &Payment) -> Result<Outcome, NotYet> {
+    /// What is outstanding for the payment's intent is due now. If nothing is, its books should fit.
+    async fn payment(&self, id: &ProcessorId) -> Result<Outcome, NotYet> {
+        let payment = match self.processor.get(id).await {
+            Ok(payment) => payment,
+            Err(Failure::Missing(_)) => return Ok(Outcome::Missing),
+            Err(failure) => return Err(NotYet::Processor(failure)),
+        };
         crash::point("payment.hint.read");
-        let Some(intent) = payment.label.as_ref().map(|label| label.intent) else {
+        let Some(label) = payment.label else {
             return Ok(Outcome::Nothing);
         };
-        self.nudge(intent).await
+        if self.store.nudge(label.intent).await? {
+            self.work.notify_one();
+            return Ok(Outcome::Told);
+        }
+        self.reconciler.examine(id, Some(label.intent)).await?;
+        Ok(Outcome::Nothing)
     }
 
-    async fn nudge(&self, intent: IntentId) -> Result<Outcome, NotYet> {
-        if !self.store.nudge(intent).await? {
-            return Ok(Outcome::Nothing);
+    async fn dispute(&self, dispute: &Dispute) -> Result<Outcome, NotYet> {
+        crash::point("payment.hint.read");
+        match self.store.dispute(dispute).await? {
+            Disputed::Changed => Ok(Outcome::Told),
+            Disputed::NotOurs | Disputed::Unchanged => Ok(Outcome::Nothing),
         }
-        self.work.notify_one();
-        Ok(Outcome::Told)
     }
 }
 

@@ -45,7 +45,7 @@ async fn a_worker_killed_before_it_recorded_is_completed_by_another_without_a_se
         );
         rig.expire_leases().await;
         rig.work().await;
-        assert!(matches!(rig.intent(&ride).await.state, State::Held { .. }));
+        assert!(matches!(rig.intent(&ride).await.state, State::Held(_)));
 
         rig.tell(&end).await;
         die_in_the_middle(&rig).await;
@@ -117,6 +117,6 @@ async fn a_processor_that_is_away_costs_delay_only() {
     let worker = rig.worker_with(Arc::new(HttpProcessor::new(&nowhere).unwrap()));
     assert!(worker.work_once().await.unwrap());
     assert!(matches!(rig.intent(&ride).await.state, State::Unknown(_)));
-    rig.work_until(&ride, |state| matches!(state, State::Held { .. }))
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
         .await;
 }

@@ -71,10 +71,7 @@ async fn a_trip_that_ended_before_its_request_came_is_never_held() {
     rig.work().await;
     rig.tell(&ride.requested()).await;
     rig.work().await;
-    assert_eq!(
-        rig.intent(&ride).await.state,
-        State::Voided { processor_id: None }
-    );
+    assert_eq!(rig.intent(&ride).await.state, State::Voided { hold: None });
     assert_eq!(rig.sandbox.payments(&ride).await, []);
     assert_eq!(rig.told_kinds(&ride).await, ["Voided"]);
 }
@@ -104,12 +101,14 @@ async fn events_that_say_nothing_about_money_change_nothing() {
     };
     rig.tell(&incoming(
         after.clone(),
-        trip::trip_event::Event::Started(trip::TripStarted {}),
+        trip::trip_event::Event::DriverArrived(trip::DriverArrived {}),
     ))
     .await;
+    rig.tell(&ride.started(0)).await;
     let free = trip::Trip {
         rider: ride.rider.name(),
         fare: usd(0),
+        payment_method: trip::PaymentMethod::Card.into(),
         ..after
     };
     rig.tell(&incoming(

@@ -5,12 +5,11 @@
 mod app;
 mod crashes;
 mod events;
-mod guards;
 mod life;
 mod listener;
-mod model;
 mod process;
 mod processor;
+mod reconcile;
 mod rig;
 mod sandbox;
 mod stripe_mock;

@@ -6,13 +6,14 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use hexcab_bus::{Handler as _, Incoming, topic};
 use hexcab_chassis::{Clock, Secret, Tasks};
 use hexcab_payment::{
-    app::MIGRATOR,
-    config::ProcessorConfig,
+    app,
+    config::{Config, ProcessorConfig, ReconcilerConfig},
     consumer::TripListener,
     domain::{Intent, State},
     processor::{Processor, http::HttpProcessor},
+    reconciler::Reconciler,
     sandbox::{self, config::WebhookConfig},
-    store::Store,
+    store::{Rules, Store},
     worker::Worker,
 };
 use hexcab_pg::Pg;
@@ -63,7 +64,16 @@ impl Ride {
             fare: usd(2_000),
             driver_pay: usd(1_400),
             tax: usd(150),
+            payment_method: trip::PaymentMethod::Card.into(),
             ..trip::Trip::default()
+        }
+    }
+
+    /// A trip whose driver is known.
+    pub fn driven(&self) -> trip::Trip {
+        trip::Trip {
+            driver: self.driver.name(),
+            ..self.after()
         }
     }
 
@@ -74,16 +84,70 @@ impl Ride {
         )
     }
 
-    pub fn completed(&self, charge: i64) -> Incoming {
+    pub fn activated(&self) -> Incoming {
+        let event = trip::trip_event::Event::Activated(trip::TripActivated {});
+        incoming(self.after(), event)
+    }
+
+    /// The ride began after this much waiting.
+    pub fn started(&self, waiting_fee: i64) -> Incoming {
         let after = trip::Trip {
-            driver: self.driver.name(),
+            waiting_fee: usd(waiting_fee),
+            ..self.driven()
+        };
+        incoming(
+            after,
+            trip::trip_event::Event::Started(trip::TripStarted {}),
+        )
+    }
+
+    /// The ride ended, for this; the driver is owed 14.00 of it.
+    pub fn completed(&self, charge: i64) -> Incoming {
+        self.completed_with(charge, 1_400)
+    }
+
+    pub fn completed_with(&self, charge: i64, due: i64) -> Incoming {
+        let after = trip::Trip {
             charge: usd(charge),
-            ..self.after()
+            driver_due: usd(due),
+            ..self.driven()
         };
         incoming(
             after,
             trip::trip_event::Event::Completed(trip::TripCompleted {}),
         )
+    }
+
+    /// Nobody came: a fee, of which the driver is owed some.
+    pub fn no_show(&self, fee: i64, due: i64) -> Incoming {
+        let cancellation = trip::Cancellation {
+            by: trip::CancelledBy::Driver.into(),
+            reason: trip::CancelReason::NoShow.into(),
+            fee: usd(fee),
+            ..trip::Cancellation::default()
+        };
+        let after = trip::Trip {
+            charge: usd(fee),
+            driver_due: usd(due),
+            cancellation: Some(cancellation),
+            ..self.driven()
+        };
+        let event = trip::TripCancelled {
+            driver: self.driver.name(),
+        };
+        incoming(after, trip::trip_event::Event::Cancelled(event))
+    }
+
+    /// The same event of the same ride, paid in cash.
+    pub fn in_cash(event: &Incoming) -> Incoming {
+        let mut body = trip::TripEvent::decode(event.payload.clone()).unwrap();
+        if let Some(after) = &mut body.after {
+            after.payment_method = trip::PaymentMethod::Cash.into();
+        }
+        Incoming {
+            payload: body.encode_to_vec().into(),
+            ..event.clone()
+        }
     }
 
     pub fn cancelled(&self, fee: i64) -> Incoming {
@@ -230,7 +294,10 @@ impl Drop for Sandbox {
 
 /// The service in parts.
 pub struct Rig {
+    /// As the owner of the tables.
     pub pg: Pg,
+    /// As the service.
+    pub service: Pg,
     pub store: Store,
     pub sandbox: Sandbox,
     listener: TripListener,
@@ -240,14 +307,25 @@ pub struct Rig {
 impl Rig {
     pub async fn start() -> Self {
         hexcab_testkit::telemetry();
-        let (db, sandbox) = (TestDb::create("payment").await, Sandbox::start().await);
+        Self::start_at(Clock::system()).await
+    }
+
+    pub async fn start_at(clock: Clock) -> Self {
+        Self::with(Sandbox::start().await, clock, Config::default().rules()).await
+    }
+
+    pub async fn with(sandbox: Sandbox, clock: Clock, rules: Rules) -> Self {
+        let db = TestDb::create("payment").await;
         let pg = db.connect().await;
-        pg.migrate(&MIGRATOR).await.unwrap();
-        hexcab_bus::migrate(&pg).await.unwrap();
-        let store = Store::new(pg.clone(), Clock::system(), Duration::from_secs(60));
+        app::migrate(&pg).await.unwrap();
+        let service = Pg::connect_as(&db.config(), "payment", hexcab_ledger::ROLE)
+            .await
+            .unwrap();
+        let store = Store::new(service.clone(), clock, rules);
         let listener = TripListener::new(store.clone(), Arc::default());
         Self {
             pg,
+            service,
             store,
             sandbox,
             listener,
@@ -260,7 +338,31 @@ impl Rig {
     }
 
     pub fn worker_with(&self, processor: Arc<dyn Processor>) -> Worker {
-        Worker::new(self.store.clone(), processor, Arc::new(Notify::new()))
+        let wake = Arc::new(Notify::new());
+        // The sandbox finds at once what it made.
+        Worker::new(self.store.clone(), processor, wake, Duration::ZERO)
+    }
+
+    /// Compares books; only when told to, and what is new to it at once.
+    pub fn reconciler(&self) -> Reconciler {
+        self.reconciler_with(
+            Arc::new(self.sandbox.processor()),
+            ReconcilerConfig::default(),
+        )
+    }
+
+    pub fn reconciler_with(
+        &self,
+        processor: Arc<dyn Processor>,
+        config: ReconcilerConfig,
+    ) -> Reconciler {
+        let config = ReconcilerConfig {
+            interval_s: 0,
+            grace_s: 0,
+            ..config
+        };
+        let (pg, store) = (self.service.clone(), self.store.clone());
+        Reconciler::new(pg, store, processor, &config, Clock::system())
     }
 
     /// Delivers an event.
@@ -300,16 +402,25 @@ impl Rig {
     pub async fn balances(&self, ride: &Ride) -> BTreeMap<String, (i64, i64)> {
         let (rider, driver) = (ride.rider.name(), ride.driver.name());
         let name = |account: String| account.replace(&rider, "rider").replace(&driver, "driver");
-        let balances = self.store.balances().await.unwrap();
-        balances
-            .iter()
-            .map(|b| {
-                (
-                    name(b.account.to_string()),
-                    (b.posted.minor, b.pending.minor),
-                )
-            })
-            .collect()
+        let balances = self.all_balances().await.into_iter();
+        let named = balances.map(|(account, balance)| (name(account), balance));
+        named.filter(|(_, balance)| *balance != (0, 0)).collect()
+    }
+
+    /// Account → (posted, pending), of everybody.
+    pub async fn all_balances(&self) -> BTreeMap<String, (i64, i64)> {
+        let balances = self.store.trial_balance().await.unwrap();
+        let of = |balance: &hexcab_ledger::Balance| {
+            let pending = balance.totals.credits_pending - balance.totals.debits_pending;
+            (balance.account.to_string(), (balance.net().minor, pending))
+        };
+        balances.accounts.iter().map(of).collect()
+    }
+
+    /// Everything that must be true of the ledger and is not.
+    pub async fn ledger_violations(&self) -> Vec<hexcab_ledger::Violation> {
+        let conn = &mut *self.pg.pool().acquire().await.unwrap();
+        hexcab_ledger::violations(conn).await.unwrap()
     }
 
     /// What the outbox tells of a trip: kind and event, in order.

@@ -39,7 +39,7 @@ async fn a_hold_whose_answer_was_lost_is_asked_for_and_not_placed_twice() {
         "nothing is told that is not known"
     );
 
-    rig.work_until(&ride, |state| matches!(state, State::Held { .. }))
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
         .await;
     assert_eq!(
         rig.sandbox.payments(&ride).await,
@@ -59,7 +59,7 @@ async fn a_capture_whose_answer_was_lost_is_asked_for_and_not_taken_twice() {
     rig.tell(&ride.requested()).await;
     rig.tell(&ride.completed(2_000)).await;
     rig.work_until(&ride, |state| {
-        matches!(state, State::Unknown(Unanswered::Capture { .. }))
+        matches!(state, State::Unknown(Unanswered::Capture(_)))
     })
     .await;
     assert_eq!(
@@ -96,7 +96,7 @@ async fn a_lost_answer_is_asked_for_even_where_keys_are_forgotten() {
         .execute(rig.sandbox.pg.pool())
         .await
         .unwrap();
-    rig.work_until(&ride, |state| matches!(state, State::Held { .. }))
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
         .await;
     assert_eq!(
         rig.sandbox.payments(&ride).await,
@@ -119,7 +119,7 @@ async fn a_lost_hold_that_is_not_found_yet_is_sent_again_with_its_first_key() {
     }));
     hexcab_testkit::eventually(|| async {
         worker.work_once().await.unwrap();
-        matches!(rig.intent(&ride).await.state, State::Held { .. }).then_some(())
+        matches!(rig.intent(&ride).await.state, State::Held(_)).then_some(())
     })
     .await;
     assert_eq!(
@@ -139,7 +139,7 @@ async fn a_void_whose_answer_was_lost_is_asked_for() {
     rig.tell(&ride.requested()).await;
     rig.tell(&ride.cancelled(0)).await;
     rig.work_until(&ride, |state| {
-        matches!(state, State::Unknown(Unanswered::Void { .. }))
+        matches!(state, State::Unknown(Unanswered::Void(_)))
     })
     .await;
     rig.work_until(&ride, |state| matches!(state, State::Voided { .. }))
@@ -160,7 +160,7 @@ async fn a_hold_that_never_reached_the_processor_is_sent_again_with_its_first_ke
         .fault(json!({"kind": "error_500", "count": 2}))
         .await;
     rig.tell(&ride.requested()).await;
-    rig.work_until(&ride, |state| matches!(state, State::Held { .. }))
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
         .await;
     assert_eq!(
         rig.sandbox.payments(&ride).await,

@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use crate::rig::{Ride, Rig, WEBHOOK_SECRET};
 
 /// The ingress of a rig, and who follows up.
-struct Door {
+pub struct Door {
     addr: SocketAddr,
-    follower: Follower,
+    pub follower: Follower,
     tasks: Tasks,
 }
 
@@ -28,8 +28,8 @@ impl Door {
         Self::with(rig, WebhookConfig::default()).await
     }
 
-    async fn with(rig: &Rig, config: WebhookConfig) -> Self {
-        let (hints, heard) = (Hints::new(rig.pg.clone()), Arc::new(Notify::new()));
+    pub async fn with(rig: &Rig, config: WebhookConfig) -> Self {
+        let (hints, heard) = (Hints::new(rig.service.clone()), Arc::new(Notify::new()));
         let config = WebhookConfig {
             secrets: Secret::new(WEBHOOK_SECRET),
             ..config
@@ -40,7 +40,14 @@ impl Door {
             .expect("there is a secret");
         let processor = Arc::new(rig.sandbox.processor());
         let work = Arc::new(Notify::new());
-        let follower = Follower::new(hints, rig.store.clone(), processor, heard, work);
+        let follower = Follower::new(
+            hints,
+            rig.store.clone(),
+            processor,
+            rig.reconciler(),
+            heard,
+            work,
+        );
         let (addr, tasks) = (ingress.addr(), Tasks::new());
         tasks.spawn("ingress", ingress.run(tasks.shutdown()));
         Self {
@@ -186,7 +193,7 @@ async fn nothing_is_believed_that_a_webhook_says() {
     rig.tell(&ride.requested()).await;
     rig.work().await;
     let held = rig.intent(&ride).await;
-    let id = held.state.processor_id().unwrap().0.clone();
+    let id = held.state.hold().unwrap().id.0.clone();
     // Signed, and a lie: it is still held.
     for (event_id, kind) in [
         ("evt_1", "payment_intent.succeeded"),
@@ -243,7 +250,7 @@ async fn a_webhook_ends_the_wait_for_an_answer_that_was_lost() {
     door.follow_all().await;
     assert_eq!(kept(&rig).await[0].2.as_deref(), Some("told"));
     rig.work().await;
-    assert!(matches!(rig.intent(&ride).await.state, State::Held { .. }));
+    assert!(matches!(rig.intent(&ride).await.state, State::Held(_)));
     assert_eq!(sandbox.payments(&ride).await.len(), 1);
 }
 
@@ -253,14 +260,7 @@ async fn a_hint_waits_for_a_processor_that_does_not_answer() {
     let door = Door::open(&rig).await;
     rig.tell(&ride.requested()).await;
     rig.work().await;
-    let id = rig
-        .intent(&ride)
-        .await
-        .state
-        .processor_id()
-        .unwrap()
-        .0
-        .clone();
+    let id = rig.intent(&ride).await.state.hold().unwrap().id.0.clone();
     rig.sandbox
         .fault(json!({"kind": "error_500", "on": "read", "count": 1}))
         .await;
