@@ -4,17 +4,20 @@
 //! - [`Failure::Poison`] → `<topic>.dlq` at once, with the original bytes; then it counts as done
 //! - [`Failure::Dependency`] → the partition is paused, backing off to 30 s, and begins again with the same event;
 //!   nothing is lost, nothing overtakes, other partitions go on
+//! - an event that the inbox has forgotten ([`inbox`]) → put aside too: it must not have its effect twice
 
 mod client;
+mod lag;
 mod paused;
 mod positions;
 mod reach;
+mod span;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use hexcab_chassis::Component;
+use hexcab_chassis::{Component, crash};
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{Consumer as _, StreamConsumer},
@@ -24,11 +27,11 @@ use rdkafka::{
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
-use crate::{BusConfig, BusError, Incoming, Producer, dlq};
+use crate::{BusConfig, BusError, Incoming, Producer, config::Backoff, dlq, inbox};
 use client::{Change, Client, Rebalances};
-use paused::{PAUSE, Paused};
+use paused::Paused;
 use positions::Positions;
 use reach::Reach;
 
@@ -138,7 +141,7 @@ impl Consumer {
             .group
             .clone()
             .unwrap_or_else(|| format!("{}-{}", self.name, uuid::Uuid::new_v4()));
-        let client = Client::create(&self.config.consumer(&group), changes.clone())?;
+        let client = Client::create(&self.config.consumer(&group), &self.name, changes.clone())?;
         let ended = self.consume(&client, changes, changed, shutdown).await;
         self.component.set(false);
         client.close().await;
@@ -160,7 +163,7 @@ impl Consumer {
             return Ok(());
         }
         let mut state = State {
-            paused: Paused::default(),
+            paused: Paused::new(&self.name, self.backoff()),
             positions: Positions::default(),
             reach: Reach::new(self.component.clone()),
         };
@@ -185,6 +188,10 @@ impl Consumer {
         }
     }
 
+    fn backoff(&self) -> Backoff {
+        self.config.backoff()
+    }
+
     /// Assigns every partition of the topics at its end. False when it is time to end.
     async fn assign_ends(
         &self,
@@ -202,7 +209,7 @@ impl Consumer {
                 Err(error) => tracing::warn!(%error, "waiting for the broker"),
             }
             tokio::select! {
-                () = tokio::time::sleep(PAUSE.0) => {}
+                () = tokio::time::sleep(self.backoff().first) => {}
                 () = shutdown.cancelled() => return Ok(false),
             }
         }
@@ -232,11 +239,11 @@ impl Consumer {
             Change::Assigned(partitions) => {
                 tracing::info!(consumer = self.name, ?partitions, "partitions assigned");
                 state.positions.forget(&partitions);
-                let mut wait = PAUSE.0;
+                let mut wait = self.backoff().after(None);
                 while let Err(error) = self.handler.assigned(&partitions).await {
                     tracing::warn!(consumer = self.name, %error, ?wait, "cannot take partitions yet");
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(PAUSE.1);
+                    wait = self.backoff().after(Some(wait));
                 }
                 state.reach.found();
             }
@@ -244,6 +251,7 @@ impl Consumer {
                 tracing::info!(consumer = self.name, ?partitions, "partitions revoked");
                 state.positions.forget(&partitions);
                 state.paused.revoked(&partitions);
+                lag::forget(&self.name, &partitions);
                 self.handler.revoked(&partitions).await;
             }
         }
@@ -272,6 +280,7 @@ impl Consumer {
                     // The partition went to another member meanwhile: it will see the event again.
                     tracing::debug!(%error, "offset not stored");
                 }
+                crash::point("consumer.stored");
             }
             Err(cause) => {
                 let wait = state
@@ -295,14 +304,23 @@ impl Consumer {
     ) -> anyhow::Result<Result<(), anyhow::Error>> {
         let (reason, at) = match Incoming::read(record) {
             Ok(event) => match self.handle(&event).await {
-                Ok(()) => return Ok(Ok(())),
-                Err(Failure::Dependency(cause)) => return Ok(Err(cause)),
+                Ok(()) => {
+                    crash::point("consumer.handled");
+                    return Ok(Ok(()));
+                }
+                Err(Failure::Dependency(cause)) if !inbox::is_forgotten(&cause) => {
+                    return Ok(Err(cause));
+                }
+                Err(Failure::Dependency(cause)) => (format!("{cause:#}"), Some(event.time)),
                 Err(Failure::Poison(reason)) => (reason, Some(event.time)),
             },
             Err(problem) => (problem, None),
         };
         match dlq::put_aside(producer, record, &self.name, &reason, at).await {
-            Ok(()) => Ok(Ok(())),
+            Ok(()) => {
+                crash::point("consumer.aside");
+                Ok(Ok(()))
+            }
             Err(error @ BusError::NotPublished { .. }) => Ok(Err(error.into())),
             Err(error @ BusError::Client(_)) => {
                 Err(anyhow::Error::new(error).context("put a dead letter aside"))
@@ -311,7 +329,7 @@ impl Consumer {
     }
 
     async fn handle(&self, event: &Incoming) -> Result<(), Failure> {
-        let span = self.span(event);
+        let span = span::consume(&self.name, event);
         let outcome = self.handler.handle(event).instrument(span.clone()).await;
         if let Err(failure) = &outcome {
             span.in_scope(|| tracing::warn!(consumer = self.name, event.kind, id = %event.id, %failure, "event not handled"));
@@ -336,31 +354,5 @@ impl Consumer {
         }
         tracing::debug!(consumer = self.name, %error, "consumer");
         Ok(())
-    }
-
-    /// A consumer span, child of the span that published the event, and linked to it.
-    fn span(&self, event: &Incoming) -> Span {
-        let Some(traceparent) = &event.traceparent else {
-            return Span::none();
-        };
-        let span = tracing::info_span!(
-            parent: None,
-            "bus.consume",
-            otel.name = format!("process {}", event.topic),
-            otel.kind = "consumer",
-            messaging.system = "kafka",
-            messaging.operation.name = "process",
-            messaging.operation.type = "process",
-            messaging.destination.name = event.topic,
-            messaging.destination.partition.id = event.partition,
-            messaging.consumer.group.name = self.name,
-            messaging.message.id = %event.id,
-            messaging.kafka.offset = event.offset,
-            hexcab.event = event.kind,
-            hexcab.subject = event.subject,
-        );
-        hexcab_telemetry::set_parent(&span, traceparent);
-        hexcab_telemetry::add_link(&span, traceparent);
-        span
     }
 }

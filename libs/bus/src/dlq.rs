@@ -3,7 +3,11 @@
 use hexcab_types::Timestamp;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 
-use crate::{BusError, Producer, topic};
+use crate::{
+    BusError, Producer,
+    measures::{self, DEAD_LETTERS},
+    topic,
+};
 
 /// Headers that a dead letter has beside the original ones.
 pub const REASON: &str = "dlq_reason";
@@ -15,6 +19,9 @@ pub const TOPIC: &str = "dlq_topic";
 pub const POSITION: &str = "dlq_position";
 /// When it was put aside, city clock.
 pub const TIME: &str = "dlq_time";
+
+/// All of them.
+pub const HEADERS: [&str; 5] = [REASON, CONSUMER, TOPIC, POSITION, TIME];
 
 /// Puts a record aside in `<topic>.dlq`.
 pub(crate) async fn put_aside(
@@ -58,5 +65,11 @@ pub(crate) async fn put_aside(
             record.payload().unwrap_or_default(),
             headers,
         )
-        .await
+        .await?;
+    let of = [
+        measures::of_group(consumer),
+        measures::of_topic(record.topic()),
+    ];
+    DEAD_LETTERS.add(1, &of);
+    Ok(())
 }

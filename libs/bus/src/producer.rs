@@ -82,8 +82,9 @@ impl Producer {
         event: Record<'_>,
     ) -> Result<impl Future<Output = Result<(), BusError>> + Send + use<>, BusError> {
         let span = span(event, id);
+        // Without a span of its own (none is exported) the event stays in its trace all the same.
         let own = hexcab_telemetry::traceparent_of(&span);
-        let headers = event::headers(event, id, own.as_deref());
+        let headers = event::headers(event, id, own.as_deref().or(event.traceparent));
         let record = FutureRecord::to(event.topic)
             .key(event.key)
             .payload(event.payload)

@@ -3,6 +3,8 @@
 //! City time rules what a rider or driver would notice: offers, windows, quotes, staleness, surge. Network timeouts,
 //! leases and user tokens follow the machine's time and do not come here.
 
+pub(crate) mod skew;
+
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
@@ -148,7 +150,7 @@ impl Clock {
                 };
                 let base =
                     DateTime::<Utc>::from_timestamp_millis(config.base_ms).unwrap_or_default();
-                base + TimeDelta::microseconds(city_micros)
+                base + TimeDelta::microseconds(city_micros) + skew::now()
             }
             Kind::Manual(sender) => *sender.borrow(),
         }

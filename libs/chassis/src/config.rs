@@ -22,6 +22,8 @@ use serde_json::Value;
 const EXIT_WITH_PARENT: &str = "HEXCAB_EXIT_WITH_PARENT";
 /// A fault that a chaos run gives to one process (see [`crate::crash`]).
 pub(crate) const CRASH_POINT: &str = "HEXCAB_CRASH_POINT";
+/// Another: the file that says how much its clocks are off (see `clock/skew.rs`).
+pub(crate) const CLOCK_SKEW: &str = "HEXCAB_CLOCK_SKEW";
 const PREFIX: &str = "HEXCAB_";
 
 /// Reads the configuration of `service` from the command line and the environment. None when the command line asked for
@@ -57,6 +59,7 @@ where
         return Ok(None);
     }
     exit_with_parent()?;
+    crate::clock::skew::watch().context("watch the file of HEXCAB_CLOCK_SKEW")?;
     Ok(Some(config))
 }
 
@@ -91,7 +94,7 @@ fn command(service: &'static str, about: &'static str) -> Command {
 fn environment() -> Vec<(String, String)> {
     std::env::vars()
         .filter(|(name, _)| name.starts_with(PREFIX))
-        .filter(|(name, _)| name != EXIT_WITH_PARENT && name != CRASH_POINT)
+        .filter(|(name, _)| ![EXIT_WITH_PARENT, CRASH_POINT, CLOCK_SKEW].contains(&name.as_str()))
         .collect()
 }
 

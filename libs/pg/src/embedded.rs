@@ -3,11 +3,13 @@
 //! Job: make a cluster in a folder of its own (or reuse the one that is there), serve it on loopback, stop it.
 //! Invariants: it listens on 127.0.0.1 only and asks for a random password (SCRAM); it never runs as root; it ends
 //! when its owner ends, also by `kill -9`, because a watcher holds a pipe from the owner; a folder has one server.
+//! A server that was killed leaves processes behind that no new one starts beside: the next start ends them.
 //! Does not: install Postgres, migrate schemas, restart a server that died.
 
 mod account;
 mod binaries;
 mod cluster;
+mod processes;
 mod watched;
 
 use std::{
@@ -16,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 
 pub use account::Account;
@@ -202,6 +205,13 @@ impl Postgres {
         &self.cluster.dir
     }
 
+    /// Its processes, to send signals to from elsewhere.
+    pub fn processes(&self) -> Processes {
+        Processes {
+            data: self.cluster.data(),
+        }
+    }
+
     /// Makes a database, if it is not there.
     ///
     /// # Errors
@@ -244,6 +254,8 @@ impl Postgres {
 
     /// Stops the server (fast: open transactions are rolled back) and waits until it is gone.
     pub async fn stop(mut self) {
+        // What is held up would have to be given up on.
+        self.processes().signal(Signal::SIGCONT);
         self.watched.stop().await;
     }
 
@@ -270,6 +282,23 @@ impl Postgres {
             }
             tokio::time::sleep(START_POLL).await;
         }
+    }
+}
+
+/// The processes of the server in a folder, whichever they are at the moment.
+#[derive(Debug, Clone)]
+pub struct Processes {
+    data: PathBuf,
+}
+
+impl Processes {
+    /// Sends a signal to all of them, the one that began included. False when there are none.
+    pub fn signal(&self, signal: Signal) -> bool {
+        let all = processes::serving(&self.data);
+        for pid in &all {
+            processes::signal(*pid, signal);
+        }
+        !all.is_empty()
     }
 }
 

@@ -9,6 +9,8 @@ use tonic::{Code, Status};
 const SERIALIZATION_FAILURE: &str = "40001";
 /// SQLSTATE of a deadlock.
 const DEADLOCK_DETECTED: &str = "40P01";
+/// SQLSTATE of a lock that was not had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// An error of Postgres.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,11 @@ impl PgError {
             self.sqlstate().as_deref(),
             Some(SERIALIZATION_FAILURE | DEADLOCK_DETECTED)
         )
+    }
+
+    /// Whether somebody else held a lock for longer than `lock_timeout`.
+    pub fn is_lock_timeout(&self) -> bool {
+        self.sqlstate().as_deref() == Some(LOCK_NOT_AVAILABLE)
     }
 
     /// Whether Postgres is away rather than refusing: connection lost, shutting down, out of connections, timed out.

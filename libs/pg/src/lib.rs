@@ -1,6 +1,7 @@
 //! Postgres as every service of ours uses it: one pool, migrations, and the one SERIALIZABLE transaction.
 //!
-//! - [`Pg`] a pool with time limits; [`Pg::serializable`] and [`Pg::idempotent`] are the only ways to change anything
+//! - [`Pg`] a pool with time limits; [`Pg::serializable`] and [`Pg::idempotent`] are the only ways to change anything,
+//!   beside [`Pg::one_trip`] for a change that is one statement
 //! - [`PgError`] told apart by what the caller will do
 //! - [`embedded`] a private Postgres from the system's own binaries, for the embedded city and for tests
 //!
@@ -8,9 +9,11 @@
 
 pub mod embedded;
 mod error;
+mod one_trip;
+mod tries;
 mod tx;
 
-use std::{str::FromStr as _, time::Duration};
+use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use hexcab_chassis::Secret;
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,10 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+use tracing::{Span, field::Empty};
+
+use one_trip::Lines;
 
 pub use error::{PgError, PgFailure};
 pub use tx::Tx;
@@ -29,8 +36,10 @@ pub use tx::Tx;
 pub struct PgConfig {
     /// `postgres://user:password@host:port/database`.
     pub url: Secret,
-    /// Connections at most.
+    /// Connections at most, for transactions and plain reads.
     pub max_connections: u32,
+    /// More connections at most, for changes that are one statement; opened when first needed.
+    pub one_trip_connections: u32,
     /// How long a caller waits for a connection, milliseconds.
     pub acquire_timeout_ms: u64,
     /// `statement_timeout`, milliseconds.
@@ -44,6 +53,7 @@ impl Default for PgConfig {
         Self {
             url: Secret::new("postgres://127.0.0.1:5432/hexcab"),
             max_connections: 8,
+            one_trip_connections: 16,
             acquire_timeout_ms: 1_000,
             statement_timeout_ms: 2_000,
             lock_timeout_ms: 500,
@@ -55,6 +65,7 @@ impl Default for PgConfig {
 #[derive(Debug, Clone)]
 pub struct Pg {
     pool: PgPool,
+    lines: Arc<Lines>,
     database: String,
 }
 
@@ -97,6 +108,7 @@ impl Pg {
             ])
             .options(more.iter().copied());
         let database = options.get_database().unwrap_or_default().to_owned();
+        let lines = Arc::new(Lines::new(options.clone(), config));
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
@@ -104,7 +116,11 @@ impl Pg {
             .test_before_acquire(false)
             .connect_with(options)
             .await?;
-        Ok(Self { pool, database })
+        Ok(Self {
+            pool,
+            lines,
+            database,
+        })
     }
 
     /// Applies the service's migrations. Several replicas may do so at once: one does, the others wait.
@@ -118,6 +134,26 @@ impl Pg {
     /// The pool, for reads that need no transaction.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// The span of a transaction, when it is a part of something traced.
+    pub(crate) fn span(&self, name: &'static str) -> Span {
+        if Span::current().is_none() {
+            return Span::none();
+        }
+        tracing::info_span!(
+            "db.transaction",
+            otel.name = name,
+            otel.kind = "client",
+            db.system.name = "postgresql",
+            db.namespace = self.database(),
+            db.operation.name = name,
+            hexcab.db.tries = Empty,
+        )
     }
 
     /// The database's name.

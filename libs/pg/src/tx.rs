@@ -1,28 +1,24 @@
 //! The one way to begin a transaction: SERIALIZABLE, run again as a whole when others won.
 //!
-//! Rules (DESIGN section 4): retried on 40001 and 40P01, errors at COMMIT included; 5 tries, full jitter from 5 ms, cap
-//! 200 ms, within the caller's deadline; then [`PgError::Contended`]. A connection lost at COMMIT is an unknown outcome.
+//! Rules (DESIGN section 4): retried on 40001 and 40P01, errors at COMMIT included, as `tries` says. A connection lost at
+//! COMMIT is an unknown outcome.
 //! Does not: know what the body does. The body changes nothing outside of its transaction.
 
 use std::{
     future::Future,
     ops::{Deref, DerefMut},
     sync::Arc,
-    time::Duration,
 };
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-use hexcab_chassis::deadline;
 use parking_lot::Mutex;
 use sqlx::{PgConnection, Postgres, Transaction};
-use tracing::{Instrument as _, field::Empty};
+use tracing::Instrument as _;
 
-use crate::{Pg, PgError, PgFailure, error::is_connection_error};
-
-/// Tries before giving up.
-const TRIES: u32 = 5;
-const BACKOFF_FROM: Duration = Duration::from_millis(5);
-const BACKOFF_CAP: Duration = Duration::from_millis(200);
+use crate::{
+    Pg, PgError, PgFailure,
+    error::is_connection_error,
+    tries::{Ended, Tries, outcome_unknown},
+};
 
 type Slot = Arc<Mutex<Option<Transaction<'static, Postgres>>>>;
 
@@ -53,14 +49,6 @@ impl Drop for Tx {
     fn drop(&mut self) {
         *self.home.lock() = self.inner.take();
     }
-}
-
-/// What became of one try.
-enum Ended<T, E> {
-    Done(T),
-    /// Others won, or nothing is known of the COMMIT and the body is safe to run again.
-    Again(E),
-    Failed(E),
 }
 
 impl Pg {
@@ -98,55 +86,29 @@ impl Pg {
         Fut: Future<Output = Result<T, E>>,
         E: PgFailure,
     {
-        let span = if tracing::Span::current().is_none() {
-            tracing::Span::none()
-        } else {
-            tracing::info_span!(
-                "db.transaction",
-                otel.name = name,
-                otel.kind = "client",
-                db.system.name = "postgresql",
-                db.namespace = self.database(),
-                db.operation.name = name,
-                hexcab.db.tries = Empty,
-            )
-        };
+        let span = self.span(name);
         let attempts = async {
-            let mut backoff = ExponentialBuilder::default()
-                .with_min_delay(BACKOFF_FROM)
-                .with_max_delay(BACKOFF_CAP)
-                .without_max_times()
-                .build();
-            for tries in 1..=TRIES {
-                let error = match self.attempt(&mut body, keyed).await {
+            let mut tries = Tries::of(name);
+            loop {
+                match self.attempt(name, &mut body, keyed).await {
                     Ended::Done(value) => {
-                        tracing::Span::current().record("hexcab.db.tries", tries);
+                        tracing::Span::current().record("hexcab.db.tries", tries.count());
                         return Ok(value);
                     }
                     Ended::Failed(error) => return Err(error),
-                    Ended::Again(error) => error,
-                };
-                let pause = backoff
-                    .next()
-                    .unwrap_or(BACKOFF_CAP)
-                    .mul_f64(rand::random());
-                let too_late = deadline::remaining().is_some_and(|left| left <= pause);
-                if tries == TRIES || too_late {
-                    return Err(if error.pg().is_some_and(PgError::is_serialization) {
-                        E::from(PgError::Contended { tries })
-                    } else {
-                        error
-                    });
+                    Ended::Again(error) => tries.again(error).await?,
                 }
-                tracing::debug!(name, tries, "transaction is run again");
-                tokio::time::sleep(pause).await;
             }
-            Err(E::from(PgError::Contended { tries: TRIES }))
         };
         attempts.instrument(span).await
     }
 
-    async fn attempt<T, E, F, Fut>(&self, body: &mut F, keyed: bool) -> Ended<T, E>
+    async fn attempt<T, E, F, Fut>(
+        &self,
+        name: &'static str,
+        body: &mut F,
+        keyed: bool,
+    ) -> Ended<T, E>
     where
         F: FnMut(Tx) -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -173,7 +135,7 @@ impl Pg {
         match result {
             Ok(value) => match transaction.commit().await {
                 Ok(()) => Ended::Done(value),
-                Err(error) => commit_failed(error, keyed),
+                Err(error) => commit_failed(name, error, keyed),
             },
             Err(error) => {
                 // A rollback that fails means the connection is gone, and the transaction with it.
@@ -188,7 +150,11 @@ impl Pg {
     }
 }
 
-fn commit_failed<T, E: PgFailure>(error: sqlx::Error, keyed: bool) -> Ended<T, E> {
+fn commit_failed<T, E: PgFailure>(
+    name: &'static str,
+    error: sqlx::Error,
+    keyed: bool,
+) -> Ended<T, E> {
     if error.as_database_error().is_some() && !is_connection_error(&error) {
         // The server answered: a deferred constraint or a serialization failure; it has rolled back.
         let error = PgError::Sql(error);
@@ -198,7 +164,7 @@ fn commit_failed<T, E: PgFailure>(error: sqlx::Error, keyed: bool) -> Ended<T, E
             Ended::Failed(E::from(error))
         };
     }
-    let unknown = E::from(PgError::OutcomeUnknown(error));
+    let unknown = E::from(outcome_unknown(name, error));
     if keyed {
         Ended::Again(unknown)
     } else {

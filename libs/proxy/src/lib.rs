@@ -115,6 +115,11 @@ impl Proxy {
         *self.shared.trap.lock() = Some(trap);
     }
 
+    /// Takes a trap away that was not sprung.
+    pub fn disarm(&self) {
+        *self.shared.trap.lock() = None;
+    }
+
     /// Whether the trap was sprung, or none was set.
     pub fn is_sprung(&self) -> bool {
         self.shared.trap.lock().is_none()

@@ -166,6 +166,51 @@ impl Money {
         })
     }
 
+    /// This much of the amount, rounded half to even, and the rest: together exactly the amount.
+    ///
+    /// # Errors
+    /// When one of them overflows.
+    pub fn split(self, rate: BasisPoints) -> Result<[Self; 2], MoneyError> {
+        let part = self.times(rate)?;
+        Ok([part, self.minus(part)?])
+    }
+
+    /// The amount shared out in proportion to `parts`, to the last minor unit: a refund over those who were paid, a toll
+    /// over those who rode.
+    ///
+    /// The shares sum to exactly the amount, none is below zero, and an amount that the parts hold takes from none more
+    /// than there is. So refunds taken one after the other from what the last one left end at exactly nothing. More to
+    /// share never means less for anybody.
+    ///
+    /// # Errors
+    /// When currencies differ; when the amount or a part is below zero, the parts sum to nothing while there is something
+    /// to share, or they overflow.
+    pub fn prorate(self, parts: &[Self]) -> Result<Vec<Self>, MoneyError> {
+        let mut whole = Self::zero(self.currency);
+        for part in parts {
+            if part.minor < 0 {
+                return Err(MoneyError::Overflow);
+            }
+            whole = whole.plus(*part)?;
+        }
+        if self.minor < 0 || (whole.minor == 0 && self.minor != 0) {
+            return Err(MoneyError::Overflow);
+        }
+        let mut left = self;
+        let mut shares = Vec::with_capacity(parts.len());
+        for part in parts {
+            // Of what is left, in proportion to the parts that are left: the last part takes all of it.
+            let share = match whole.minor {
+                0 => Self::zero(self.currency),
+                _ => left.per(part.minor, whole.minor)?,
+            };
+            left = left.minus(share)?;
+            whole = whole.minus(*part)?;
+            shares.push(share);
+        }
+        Ok(shares)
+    }
+
     fn same_currency(self, other: Self) -> Result<(), MoneyError> {
         if self.currency == other.currency {
             Ok(())
@@ -208,60 +253,4 @@ fn mul_div_half_even(a: i64, b: i64, c: i64) -> Result<i64, MoneyError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const fn usd(minor: i64) -> Money {
-        Money::new(minor, Currency::Usd)
-    }
-
-    #[test]
-    fn halves_round_to_even() {
-        for (minor, expected) in [(1, 0), (3, 2), (5, 2), (7, 4), (-1, 0), (-3, -2), (-5, -2)] {
-            assert_eq!(
-                usd(minor).times(BasisPoints(5_000)),
-                Ok(usd(expected)),
-                "half of {minor}"
-            );
-        }
-    }
-
-    #[test]
-    fn two_currencies_do_not_add_up() {
-        let error = usd(1).plus(Money::new(1, Currency::Eur)).unwrap_err();
-        assert_eq!(
-            error,
-            MoneyError::CurrencyMismatch(Currency::Usd, Currency::Eur)
-        );
-    }
-
-    #[test]
-    fn sums_out_of_range_are_refused() {
-        assert_eq!(usd(i64::MAX).plus(usd(1)), Err(MoneyError::Overflow));
-        assert_eq!(usd(i64::MIN).minus(usd(1)), Err(MoneyError::Overflow));
-        assert_eq!(
-            usd(i64::MAX).times(BasisPoints(10_001)),
-            Err(MoneyError::Overflow)
-        );
-        assert_eq!(usd(1).per(1, 0), Err(MoneyError::Overflow));
-    }
-
-    #[test]
-    fn printing_follows_iso_4217() {
-        assert_eq!(usd(-1205).to_string(), "-12.05 USD");
-        assert_eq!(Money::new(1205, Currency::Jpy).to_string(), "1205 JPY");
-        assert_eq!(Money::new(1205, Currency::Kwd).to_string(), "1.205 KWD");
-    }
-
-    proptest! {
-        #[test]
-        fn a_share_and_its_rest_make_the_whole(minor in -1_000_000_000_i64..1_000_000_000, rate in 0_u32..=10_000) {
-            let share = usd(minor).times(BasisPoints(rate)).unwrap();
-            let rest = usd(minor).minus(share).unwrap();
-            prop_assert_eq!(share.plus(rest), Ok(usd(minor)));
-            prop_assert!((share.minor as f64 - minor as f64 * f64::from(rate) / 10_000.0).abs() <= 0.5 + 1e-6);
-        }
-    }
-}
+mod tests;

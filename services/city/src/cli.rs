@@ -29,6 +29,8 @@ pub enum Command {
     Up(UpArguments),
     /// Start a city, carry a San Francisco evening of requests through it, and prove that it went right
     City(CityArguments),
+    /// Start a city, send it riders and faults by seed, and prove that it got over them: exit 1 when it did not
+    Chaos(Box<ChaosArguments>),
     /// One ride with one rider and one driver, each step as it happens
     Ride(RideArguments),
     /// Check the invariants over the live databases; exit 1 with the offending ids when one is broken
@@ -43,6 +45,9 @@ pub enum Command {
     Events(EventsArguments),
     /// A private Postgres and nothing else; prints its URL
     Postgres(PostgresArguments),
+    /// The embedded stack's Kafka and nothing else; the launcher starts it
+    #[command(hide = true)]
+    Broker(BrokerArguments),
     /// What this machine lacks for a city, and how to get it
     Doctor(DoctorArguments),
 }
@@ -161,6 +166,62 @@ pub struct EveningArguments {
     pub settle: Duration,
 }
 
+/// Faults.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ChaosArguments {
+    /// Something else than a run.
+    #[command(subcommand)]
+    pub command: Option<ChaosCommand>,
+    /// The run.
+    #[command(flatten)]
+    pub run: ChaosRunArguments,
+}
+
+/// What else can be done with chaos runs.
+#[derive(Debug, Subcommand)]
+pub enum ChaosCommand {
+    /// Print what many runs came to as Markdown, from the reports that they wrote
+    Summary {
+        /// Reports of `hexcab chaos --report`
+        #[arg(required = true, value_name = "REPORT")]
+        reports: Vec<PathBuf>,
+        /// Put it into this page, between its marks
+        #[arg(long, value_name = "FILE")]
+        into: Option<PathBuf>,
+    },
+}
+
+/// What faults, in what city.
+#[derive(Debug, Clone, Args)]
+pub struct ChaosRunArguments {
+    /// The city.
+    #[command(flatten)]
+    pub up: UpArguments,
+    /// Decides which fault strikes what when, and who wants what: the same seed and length give the same schedule
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How long faults come, in the machine's time (not the city's, as `hexcab city --for` is): 90s, 10m. The start before
+    /// and the open rides after it take some minutes more
+    #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = seconds)]
+    pub window: Duration,
+    /// Drivers at the beginning [default: as many as usual at that hour, or the recorded shifts with --data]
+    #[arg(long, value_name = "N")]
+    pub drivers: Option<usize>,
+    /// Demand, as a multiple of what is usual or recorded
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub demand_scale: f64,
+    /// Write the report as JSON (docs/reliability.md)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Carry out this schedule: one that --plan wrote, perhaps edited. It brings its seed and its length
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "window"])]
+    pub schedule: Option<PathBuf>,
+    /// Write the schedule as JSON before it is carried out, to have it again or edit it
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+}
+
 /// Which databases are checked.
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
@@ -239,7 +300,7 @@ pub struct EventsArguments {
 /// What can be done with events.
 #[derive(Debug, Subcommand)]
 pub enum EventsCommand {
-    /// Print events as they come
+    /// Print events as they come: time, type, subject, trace, place, and what they say
     Tail {
         /// Only these topics: trip, payment, dispatch, surge, supply, demand
         #[arg(long = "topic", value_name = "TOPIC")]
@@ -247,6 +308,12 @@ pub enum EventsCommand {
         /// From the beginning of what the broker still has, and end there
         #[arg(long)]
         all: bool,
+        /// A line an event, without what it says
+        #[arg(long)]
+        brief: bool,
+        /// A JSON object an event, with its headers
+        #[arg(long, conflicts_with = "brief")]
+        json: bool,
     },
     /// Events that could not be handled
     #[command(subcommand)]
@@ -269,16 +336,21 @@ pub enum DlqCommand {
         /// As listed: topic:partition:offset
         letter: String,
     },
-    /// Send one, or all, to the topic it came from
-    Replay {
-        /// As listed; all of them when none is named
-        letters: Vec<String>,
-    },
-    /// Forget one, or all: they are not listed any more
-    Drop {
-        /// As listed; all of them when none is named
-        letters: Vec<String>,
-    },
+    /// Send letters to the topic they came from, as the events they were; consumers that had them take no notice
+    Replay(Letters),
+    /// Give letters up: they are not listed any more
+    Drop(Letters),
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Letters {
+    /// As listed: topic:partition:offset
+    #[arg(value_name = "LETTER", required_unless_present = "all")]
+    pub letters: Vec<String>,
+    /// Every letter that is listed
+    #[arg(long, conflicts_with = "letters")]
+    pub all: bool,
 }
 
 /// A Postgres of one's own.
@@ -290,6 +362,17 @@ pub struct PostgresArguments {
     /// Do not wait for the disk at commits
     #[arg(long)]
     pub fast: bool,
+}
+
+/// The embedded stack's Kafka.
+#[derive(Debug, Args)]
+pub struct BrokerArguments {
+    /// Where clients find it
+    #[arg(long, value_name = "PORT")]
+    pub port: u16,
+    /// How many brokers its clients may have known at this port before
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub generation: u32,
 }
 
 /// What is looked for.

@@ -1,5 +1,7 @@
 //! The commands, a file each. A command prints its result to stdout, its progress to stderr, and says how it ended.
 
+pub mod broker;
+pub mod chaos;
 pub mod city;
 pub mod doctor;
 pub mod events;
@@ -29,8 +31,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Up(arguments) => up::run(arguments, Stop::listen()?).await,
         Command::City(arguments) => city::run(arguments).await,
+        Command::Chaos(arguments) => chaos::run(*arguments).await,
         Command::Ride(arguments) => ride::run(arguments, Stop::listen()?).await,
         Command::Events(arguments) => events::run(arguments, Stop::listen()?).await,
+        Command::Broker(arguments) => broker::run(arguments, Stop::listen()?).await,
         Command::Postgres(arguments) => postgres::run(arguments, Stop::listen()?).await,
         // Looks to its end, which is near: what it tries is then gone.
         Command::Doctor(arguments) => {

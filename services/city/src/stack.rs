@@ -1,19 +1,26 @@
-//! A whole city on this machine: Postgres, a broker, a receiver of spans, sign-in, and every service as its own process.
+//! A whole city on this machine: Postgres, Kafka, a receiver of spans, sign-in, and every service as its own process.
 //!
-//! Reading order: [`services`] what there is, [`child`] one process, [`database`], [`broker`], [`receiver`], [`sign_in`],
-//! [`control`] the launcher's own endpoint, [`folder`] what is on disk, [`ports`] and [`open_files`] what the machine gives.
-//! Invariants: a city is up when every service is healthy; nothing is left when it has stopped, also when the launcher is
-//! killed (children watch their parent). Does not: link any service, touch their data.
+//! Reading order: [`services`] what there is, [`process`] what each is to us, [`child`] one that we start, the stores
+//! [`database`] and [`kafka`] (in the embedded stack it is our [`broker`]), [`receiver`], [`sign_in`], [`control`] the
+//! launcher's own endpoint, [`folder`] what is on disk, [`ports`] and [`open_files`] what the machine gives.
+//! Invariants: stores are up before the services that stand on them, and go after them; a city is up when every one is
+//! healthy; nothing is left when it has stopped, also when the launcher is killed. Does not: link any service, touch
+//! their data.
 
 pub mod broker;
 pub mod child;
 pub mod control;
 pub mod database;
 pub mod folder;
+mod harm;
 pub mod health;
+pub mod kafka;
+pub mod links;
 pub mod meters;
+pub mod node;
 pub mod open_files;
 pub mod ports;
+pub mod process;
 pub mod receiver;
 pub mod services;
 pub mod sign_in;
@@ -25,21 +32,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use futures::future::join_all;
 use hexcab_chassis::{ClockConfig, Tasks};
 use hexcab_pg::embedded::Durability;
 use parking_lot::Mutex;
 
 use crate::{say, stop::Stop, tally::Tally};
-use broker::Broker;
 use child::Child;
 use database::Database;
-use folder::{CityFile, Folder, ServiceEntry};
+use folder::{CityFile, Folder, ServiceEntry, StoreEntry};
 use health::Probe;
+use kafka::Kafka;
+use links::Links;
+use node::Node;
 use ports::Ports;
+use process::Process;
 use receiver::Receiver;
-use services::{BROKERS_VARIABLE, PortPlan, Service, WantedPorts, Wiring, url};
+use services::{PortPlan, Service, WantedPorts, Wiring, listen, url};
 use sign_in::Issuer;
 
 /// How long services may take to become healthy.
@@ -50,8 +60,6 @@ const READY_POLL: Duration = Duration::from_millis(50);
 const DEATHS_MAX: u32 = 4;
 /// How long our own endpoints may take to finish what they are answering.
 const ENDPOINTS_STOP: Duration = Duration::from_secs(2);
-/// How long Postgres is waited for when all is to end at once.
-const DATABASE_HURRY: Duration = Duration::from_secs(2);
 /// Lines of a log that an error shows.
 const LOG_TAIL_LINES: usize = 15;
 
@@ -72,6 +80,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// What a commit promises.
     pub durability: Durability,
+    /// Whether connections can be disturbed and clocks stepped: for chaos runs.
+    pub faults: bool,
 }
 
 /// A city that is up.
@@ -88,14 +98,24 @@ pub struct Running {
     _ports: Ports,
     clock: ClockConfig,
     started: Instant,
-    database: Database,
-    broker: Mutex<Option<Broker>>,
+    links: Links,
     receiver: Receiver,
-    children: BTreeMap<Service, (Arc<Child>, Probe)>,
+    /// The stores and the services, in the order they are started.
+    members: Vec<Member>,
+    /// The services' processes, to be started.
+    services: Vec<Arc<Child>>,
     /// Sign-in, control, receiver.
     endpoints: Tasks,
     /// The loops of the children.
     supervisors: Tasks,
+}
+
+/// A store or a service of the city.
+struct Member {
+    name: &'static str,
+    process: Arc<dyn Process>,
+    probe: Probe,
+    log: PathBuf,
 }
 
 impl Stack {
@@ -118,7 +138,7 @@ impl Stack {
         let home = folder.path().join("postgres");
         let started = Database::start(home, plan.postgres, options.durability, stop).await;
         let database = match started {
-            Ok(database) => database,
+            Ok(database) => Arc::new(database),
             Err(error) => {
                 folder.withdraw().await;
                 return Err(error);
@@ -153,43 +173,31 @@ impl Stack {
         self.running.receiver.tally()
     }
 
-    /// How often each service was started again.
+    /// How often each store and service was started again.
     pub fn restarts(&self) -> BTreeMap<String, u32> {
-        self.running
-            .children
-            .iter()
-            .map(|(service, (child, _))| (service.name().to_owned(), child.life().restarts))
+        let members = self.running.members.iter();
+        members
+            .map(|member| (member.name.to_owned(), member.process.life().restarts))
             .collect()
     }
 
-    /// Stops everything, the door first and Postgres last; the services without patience when that is asked for.
+    /// Stops everything, the door first and Postgres last; without patience when that is asked for.
     pub async fn stop(self) {
         say::title("hexcab: stopping the city");
-        let children = || self.running.children.values().rev();
+        let members = || self.running.members.iter().rev();
         let gently = async {
-            for (child, _) in children() {
-                child.stop().await;
+            for member in members() {
+                member.process.stop().await;
             }
         };
         tokio::select! {
             () = gently => {}
             () = self.stop.hurried() => {
-                join_all(children().map(|(child, _)| child.stop_at_once())).await;
+                join_all(members().map(|member| member.process.stop_at_once())).await;
             }
         }
         self.running.supervisors.stop(child::STOP_TIMEOUT).await;
         self.running.endpoints.stop(ENDPOINTS_STOP).await;
-        let broker = self.running.broker.lock().take();
-        drop(broker);
-        let hurried = async {
-            self.stop.hurried().await;
-            tokio::time::sleep(DATABASE_HURRY).await;
-        };
-        tokio::select! {
-            () = self.running.database.stop() => {}
-            // It is stopping, and goes with this process at the latest.
-            () = hurried => {}
-        }
         self.running.folder.withdraw().await;
         if !self.running.folder.is_temporary() {
             say::step(format_args!(
@@ -206,20 +214,39 @@ async fn assemble(
     folder: Folder,
     binaries: &Path,
     (ports, plan): (Ports, PortPlan),
-    database: Database,
+    database: Arc<Database>,
 ) -> anyhow::Result<Arc<Running>> {
-    let endpoints = Tasks::new();
-    match prepare(options, &folder, binaries, plan, &database, &endpoints).await {
+    let (endpoints, supervisors) = (Tasks::new(), Tasks::new());
+    let made = begin_kafka(&folder, binaries, &plan, &database, &supervisors);
+    let prepared = match &made {
+        Ok(kafka) => {
+            prepare(
+                options,
+                &folder,
+                binaries,
+                plan,
+                (&database, kafka),
+                &endpoints,
+            )
+            .await
+        }
+        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+    };
+    match prepared {
         Err(error) => {
             endpoints.stop(ENDPOINTS_STOP).await;
+            if let Ok(kafka) = made {
+                kafka.child().stop().await;
+            }
             database.stop().await;
             folder.withdraw().await;
             Err(error)
         }
         Ok(Prepared {
-            broker,
+            links,
             receiver,
-            children,
+            members,
+            services,
             file,
         }) => Ok(Arc::new(Running {
             folder,
@@ -227,20 +254,33 @@ async fn assemble(
             _ports: ports,
             clock: options.clock,
             started: Instant::now(),
-            database,
-            broker: Mutex::new(Some(broker)),
+            links,
             receiver,
-            children,
+            members,
+            services,
             endpoints,
-            supervisors: Tasks::new(),
+            supervisors,
         })),
     }
 }
 
+fn begin_kafka(
+    folder: &Folder,
+    binaries: &Path,
+    ports: &PortPlan,
+    database: &Database,
+    supervisors: &Tasks,
+) -> anyhow::Result<Kafka> {
+    let log = folder.log(kafka::NAME);
+    let child = kafka::embedded::child(binaries, ports.kafka, database.url(), &log)?;
+    Ok(Kafka::begin(child, listen(ports.kafka), log, supervisors))
+}
+
 struct Prepared {
-    broker: Broker,
+    links: Links,
     receiver: Receiver,
-    children: BTreeMap<Service, (Arc<Child>, Probe)>,
+    members: Vec<Member>,
+    services: Vec<Arc<Child>>,
     file: CityFile,
 }
 
@@ -249,26 +289,28 @@ async fn prepare(
     folder: &Folder,
     binaries: &Path,
     ports: PortPlan,
-    database: &Database,
+    (database, kafka): (&Arc<Database>, &Kafka),
     endpoints: &Tasks,
 ) -> anyhow::Result<Prepared> {
-    let broker = Broker::start()?;
-    say::step(format_args!(
-        "kafka (embedded, not durable) on {}",
-        broker.bootstrap()
-    ));
     let receiver = Receiver::start(ports.otlp, options.otlp.as_deref(), endpoints).await?;
     let user_keys = folder.keys("user")?;
     let issuer = Issuer::new(&std::fs::read_to_string(&user_keys.private)?)?;
     sign_in::serve(ports.sign_in, issuer, endpoints).await?;
+    let links = if options.faults {
+        Links::start(&ports).await?
+    } else {
+        Links::default()
+    };
     let wiring = Wiring {
         binaries,
         folder,
         ports,
+        links: &links,
         postgres: database.url().to_owned(),
-        brokers: broker.bootstrap().to_owned(),
+        brokers: kafka.bootstrap().to_owned(),
         otlp: url(ports.otlp),
         clock: options.clock.to_string(),
+        faults: options.faults,
         city: options.city.clone(),
         data: options.data.clone(),
         user_keys,
@@ -277,21 +319,37 @@ async fn prepare(
         processor_key: folder.secret("processor-key", &format!("sk_test_{}", random_text()))?,
         webhook_secret: folder.secret("webhook-secret", &format!("whsec_{}", random_text()))?,
     };
-    let mut children = BTreeMap::new();
+    let mut members = vec![
+        Member {
+            name: database::NAME,
+            process: database.clone(),
+            probe: Probe::Postgres(format!("{}postgres", database.url())),
+            log: database.log(),
+        },
+        Member {
+            name: kafka::NAME,
+            process: kafka.child(),
+            probe: kafka.probe(),
+            log: kafka.log(),
+        },
+    ];
+    let mut services = Vec::new();
     for service in Service::ALL {
-        children.insert(
-            service,
-            (
-                Arc::new(Child::new(wiring.spec(service)?)),
-                wiring.probe(service),
-            ),
-        );
+        let child = Arc::new(Child::new(wiring.spec(service)?));
+        services.push(child.clone());
+        members.push(Member {
+            name: service.name(),
+            process: child,
+            probe: wiring.probe(service),
+            log: folder.log(service.name()),
+        });
     }
     Ok(Prepared {
         file: city_file(&wiring),
-        broker,
+        links,
         receiver,
-        children,
+        members,
+        services,
     })
 }
 
@@ -302,7 +360,9 @@ fn city_file(wiring: &Wiring<'_>) -> CityFile {
         pid: None,
     };
     CityFile {
-        gateway: url(ports.http),
+        gateway: url(wiring
+            .links
+            .port(Node::Clients, Node::Service(Service::Gateway), ports.http)),
         gateway_grpc: ports.url(Service::Gateway),
         sign_in: url(ports.sign_in),
         control: url(ports.control),
@@ -312,6 +372,9 @@ fn city_file(wiring: &Wiring<'_>) -> CityFile {
         clock: wiring.clock.clone(),
         city: wiring.city.clone(),
         pid: std::process::id(),
+        stores: [database::NAME, kafka::NAME]
+            .map(|store| (store.to_owned(), StoreEntry { pid: None }))
+            .into(),
         services: Service::ALL
             .map(|service| (service.name().to_owned(), entry(service)))
             .into(),
@@ -324,9 +387,14 @@ fn random_text() -> String {
 }
 
 impl Running {
-    /// Starts the services and waits until they are healthy.
+    /// Waits for the stores, starts the services and waits until they are healthy.
     async fn launch(self: &Arc<Self>, begun: Instant) -> anyhow::Result<()> {
-        for (child, _) in self.children.values() {
+        let (stores, services) = self
+            .members
+            .split_at(self.members.len() - Service::ALL.len());
+        self.until_healthy(stores).await?;
+        say::step(format_args!("kafka on {}", self.file.lock().brokers));
+        for child in &self.services {
             let child = child.clone();
             self.supervisors.spawn("child", async move {
                 child.run().await;
@@ -335,23 +403,15 @@ impl Running {
         }
         say::step(format_args!(
             "{} services: waiting until they are healthy",
-            Service::ALL.len()
+            services.len()
         ));
-        self.until_healthy(&Service::ALL).await?;
-        {
-            let mut file = self.file.lock();
-            for (service, (child, _)) in &self.children {
-                if let Some(entry) = file.services.get_mut(service.name()) {
-                    entry.pid = child.life().pid;
-                }
-            }
-        }
-        let file = self.file.lock().clone();
+        self.until_healthy(services).await?;
+        let file = self.note_processes();
         control::serve(&file.control, self.clone(), &self.endpoints).await?;
         self.folder.publish(&file)?;
         say::step(format_args!(
             "{} services are healthy ({:.1} s)",
-            Service::ALL.len(),
+            services.len(),
             begun.elapsed().as_secs_f64()
         ));
         say::step(format_args!(
@@ -365,78 +425,51 @@ impl Running {
         Ok(())
     }
 
-    async fn until_healthy(&self, which: &[Service]) -> anyhow::Result<()> {
-        let waits = which.iter().filter_map(|service| {
-            let (child, probe) = self.children.get(service)?;
-            Some(self.until_one_healthy(*service, child, probe))
-        });
+    fn note_processes(&self) -> CityFile {
+        let mut file = self.file.lock();
+        for member in &self.members {
+            let pid = member.process.life().pid;
+            if let Some(entry) = file.services.get_mut(member.name) {
+                entry.pid = pid;
+            }
+            if let Some(entry) = file.stores.get_mut(member.name) {
+                entry.pid = pid;
+            }
+        }
+        file.clone()
+    }
+
+    async fn until_healthy(&self, which: &[Member]) -> anyhow::Result<()> {
+        let waits = which.iter().map(until_one_healthy);
         join_all(waits).await.into_iter().collect()
     }
 
-    async fn until_one_healthy(
-        &self,
-        service: Service,
-        child: &Child,
-        probe: &Probe,
-    ) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        let deaths_before = child.life().restarts;
-        loop {
-            let Some(complaint) = health::complaint(probe).await else {
-                return Ok(());
-            };
-            let deaths = child.life().restarts - deaths_before;
-            if deaths >= DEATHS_MAX || begun.elapsed() > READY_TIMEOUT {
-                let log = self.folder.log(service.name());
-                let what = if deaths >= DEATHS_MAX {
-                    format!("died {deaths} times")
-                } else {
-                    complaint
-                };
-                bail!(
-                    "{} is not healthy: {what}; the end of {}:\n{}",
-                    service.name(),
-                    log.display(),
-                    tail(&log)
-                );
-            }
-            tokio::time::sleep(READY_POLL).await;
-        }
+    fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
     }
+}
 
-    /// An empty broker in place of the one there is, and the services pointed to it.
-    async fn renew_broker(&self) -> anyhow::Result<String> {
-        let broker = Broker::start().context("start another broker")?;
-        let address = broker.bootstrap().to_owned();
-        let before = self.broker.lock().replace(broker);
-        drop(before);
-        let moved: Vec<Service> = Service::ALL
-            .into_iter()
-            .filter(|service| *service != Service::Sandbox)
-            .collect();
-        let restarts = moved
-            .iter()
-            .filter_map(|service| self.children.get(service))
-            .map(|(child, _)| {
-                child.set(BROKERS_VARIABLE, &address);
-                child.restart()
-            });
-        join_all(restarts).await;
-        let file = {
-            let mut file = self.file.lock();
-            file.brokers.clone_from(&address);
-            file.clone()
+async fn until_one_healthy(member: &Member) -> anyhow::Result<()> {
+    let (begun, name) = (Instant::now(), member.name);
+    let deaths_before = member.process.life().restarts;
+    loop {
+        let Some(complaint) = health::complaint(&member.probe).await else {
+            return Ok(());
         };
-        self.folder.publish(&file)?;
-        self.until_healthy(&moved).await?;
-        Ok(address)
-    }
-
-    fn child(&self, name: &str) -> Option<(Service, &Arc<Child>)> {
-        self.children
-            .iter()
-            .find(|(service, _)| service.name() == name)
-            .map(|(service, (child, _))| (*service, child))
+        let deaths = member.process.life().restarts - deaths_before;
+        if deaths >= DEATHS_MAX || begun.elapsed() > READY_TIMEOUT {
+            let what = if deaths >= DEATHS_MAX {
+                format!("died {deaths} times")
+            } else {
+                complaint
+            };
+            bail!(
+                "{name} is not healthy: {what}; the end of {}:\n{}",
+                member.log.display(),
+                tail(&member.log)
+            );
+        }
+        tokio::time::sleep(READY_POLL).await;
     }
 }
 

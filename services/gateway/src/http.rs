@@ -2,12 +2,13 @@
 //!
 //! - [`gate`] what every request passes: room, who is calling, the trace, the deadline
 //! - [`input`] bodies, queries, ids, keys: or 400 naming the field
-//! - [`rider`], [`driver`], [`operator`], [`city`] the handlers
+//! - [`rider`], [`driver`], [`operator`], [`money`], [`city`] the handlers
 
 mod city;
 mod driver;
 mod gate;
 mod input;
+mod money;
 mod operator;
 mod rider;
 
@@ -46,6 +47,9 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/trips/{id}/complete", post(driver::complete))
         .route("/v1/trips/{id}/release", post(driver::release))
         .route("/v1/trips/{id}/no-show", post(driver::no_show))
+        .route("/v1/trips/{id}/tip", post(money::tip))
+        .route("/v1/trips/{id}/payment", get(money::of_rider))
+        .route("/v1/driver/statement", get(money::statement))
         .route("/v1/driver/pings", post(driver::pings))
         .route("/v1/driver/current", get(driver::current))
         .route("/v1/driver/ws", get(driver::ws))
@@ -54,6 +58,16 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/operator/trips/{id}/end", post(operator::end))
         .route("/v1/operator/trips/{id}/reassign", post(operator::reassign))
         .route("/v1/operator/trips/{id}/decision", get(operator::decision))
+        .route("/v1/operator/trips/{id}/payment", get(money::of_trip))
+        .route("/v1/operator/trips/{id}/refund", post(money::refund))
+        .route("/v1/operator/balance", get(money::balance))
+        .route("/v1/operator/payouts", post(money::pay_out))
+        .route("/v1/operator/payouts/{id}", get(money::payout))
+        .route("/v1/operator/payouts/{id}/file", get(money::payout_file))
+        .route(
+            "/v1/operator/payouts/{id}/confirm",
+            post(money::confirm_payout),
+        )
         .route("/v1/operator/status", get(operator::status))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_route)

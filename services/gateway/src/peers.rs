@@ -10,6 +10,7 @@ use hexcab_proto::{
         GetDriverPositionRequest, GetDriverPositionResponse,
         location_service_client::LocationServiceClient,
     },
+    payment::v1::payment_service_client::PaymentServiceClient,
     pricing::v1::pricing_service_client::PricingServiceClient,
     trip::v1::{GetTripRequest, State, Trip, trip_service_client::TripServiceClient},
     trip::v1::{ListTripsRequest, ListTripsResponse},
@@ -28,6 +29,8 @@ pub type Trips = TripServiceClient<Channel>;
 pub type Pricing = PricingServiceClient<Channel>;
 /// location
 pub type Location = LocationServiceClient<Channel>;
+/// payment
+pub type Payment = PaymentServiceClient<Channel>;
 /// dispatch
 pub type Dispatch = DispatchServiceClient<Channel>;
 
@@ -54,6 +57,7 @@ pub struct Peers {
     pricing: Pricing,
     location: Location,
     dispatch: Dispatch,
+    payment: Payment,
     ping_streams: Location,
     channels: Vec<(&'static str, Channel)>,
     budgets: Arc<Budgets>,
@@ -66,6 +70,7 @@ struct Budgets {
     pricing: RetryBudget,
     location: RetryBudget,
     dispatch: RetryBudget,
+    payment: RetryBudget,
 }
 
 impl Peers {
@@ -86,6 +91,7 @@ impl Peers {
             pricing: PricingServiceClient::new(pricing.clone()),
             location: LocationServiceClient::new(location.clone()),
             dispatch: DispatchServiceClient::new(dispatch.clone()),
+            payment: PaymentServiceClient::new(payment.clone()),
             ping_streams: LocationServiceClient::new(streams),
             channels: vec![
                 ("trip", trip),
@@ -160,6 +166,22 @@ impl Peers {
     {
         let again = || call(self.dispatch.clone(), request.clone());
         Ok(self.budgets.dispatch.retrying(again).await?.into_inner())
+    }
+
+    /// Calls payment.
+    ///
+    /// # Errors
+    /// What it answered, as an app sees it.
+    pub async fn payment<Q: Clone, A, F>(
+        &self,
+        request: Q,
+        call: impl Fn(Payment, Q) -> F,
+    ) -> Result<A, Problem>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let again = || call(self.payment.clone(), request.clone());
+        Ok(self.budgets.payment.retrying(again).await?.into_inner())
     }
 
     /// Where a driver is: asked once, as it is asked again soon and nobody waits for it.

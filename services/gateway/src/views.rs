@@ -2,6 +2,7 @@
 //!
 //! - [`trip`] a trip as its rider, driver and operators see it
 //! - [`quote`] a quote, surge
+//! - [`money`] payments, statements, payouts
 //! - [`message`] what is said over a session
 //! - [`operator`] events, decisions, status
 //!
@@ -9,6 +10,7 @@
 //! operator's only. Does not: check anything, our own services wrote what is shown.
 
 pub mod message;
+pub mod money;
 pub mod operator;
 pub mod quote;
 pub mod trip;

@@ -51,6 +51,8 @@ pub struct Report {
     pub trips_released: u64,
     /// Trips that drivers ended because the rider did not come.
     pub no_shows: u64,
+    /// Tips that riders gave.
+    pub tips: u64,
     /// Most drivers online at once.
     pub drivers_peak: u64,
     /// What went wrong or was refused, by `who.what: REASON`; lost races are here too.

@@ -36,6 +36,12 @@ const SILENCE: TimeDelta = TimeDelta::seconds(60);
 /// A ride that the rider does not follow is looked up so often after its expected end, city time.
 const AFTER_RIDE: TimeDelta = TimeDelta::seconds(20);
 const SILENCE_MIN: Duration = Duration::from_secs(1);
+/// A tip that comes before payment knows of the ride's end is given again after so long, real time.
+const TIP_AGAIN: Duration = Duration::from_secs(1);
+/// And so often.
+const TIPS_MAX: u32 = 30;
+/// A tip, as a share of what the ride cost: one in so many parts.
+const TIP_PART: i64 = 8;
 
 /// A rider and his trip.
 struct Rider {
@@ -189,6 +195,37 @@ impl Rider {
         if let Some(socket) = socket {
             socket.close().await;
         }
+        self.tip(&journey).await;
+    }
+
+    /// Gives the driver a tip, if he has that in mind and the ride was one.
+    async fn tip(&mut self, journey: &Journey) {
+        let Some(cost) = journey.cost().filter(|_| self.mind.tips) else {
+            return;
+        };
+        let amount = json!({
+            "amount_minor": (cost.amount_minor / TIP_PART).max(1),
+            "currency": cost.currency,
+        });
+        let (path, body) = (
+            format!("/v1/trips/{}/tip", journey.trip()),
+            json!({ "amount": amount }),
+        );
+        for _ in 0..TIPS_MAX {
+            // A refusal is kept under its key, so each try has its own.
+            let (key, call) = (self.key(), (Method::POST, path.as_str()));
+            let given = self
+                .login
+                .insist::<serde_json::Value>("rider.tip", call, Some(key), Some(&body), INSISTENCE)
+                .await;
+            match given {
+                Ok(_) => return self.scene.tally.tipped(),
+                Err(Fault::Refused(reason)) if is_too_early(&reason) => {
+                    tokio::time::sleep(TIP_AGAIN).await;
+                }
+                Err(_) => return,
+            }
+        }
     }
 
     async fn connect(&mut self) -> Result<Socket, Fault> {
@@ -282,4 +319,9 @@ impl Rider {
             self.heard(journey, &view);
         }
     }
+}
+
+/// Payment has not heard of the ride's end yet.
+fn is_too_early(reason: &str) -> bool {
+    matches!(reason, "NOT_DRIVEN" | "INTENT_NOT_FOUND")
 }

@@ -168,6 +168,11 @@ impl Tally {
         self.inner.lock().report.picked_up += 1;
     }
 
+    /// A rider gave a tip.
+    pub fn tipped(&self) {
+        self.inner.lock().report.tips += 1;
+    }
+
     /// A trip was cancelled.
     pub fn cancelled(&self, by: &str) {
         let report = &mut self.inner.lock().report;

@@ -43,7 +43,8 @@ impl App {
             .context("postgres.url")?;
         migrate(&pg).await?;
 
-        let trips = Trips::new(pg.clone(), clock, rules, events::encode);
+        let trips = Trips::new(pg.clone(), clock, rules, events::encode)
+            .remembering(config.trips_remembered);
         let readiness = Readiness::new();
         let server = GrpcServer::new(
             "trip",

@@ -8,6 +8,8 @@ use hexcab_pg::PgConfig;
 use hexcab_telemetry::TelemetryConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::store::postgres::TRIPS_REMEMBERED;
+
 /// The configuration of the trip service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,6 +22,8 @@ pub struct Config {
     pub kafka: BusConfig,
     /// What is seen of it.
     pub telemetry: TelemetryConfig,
+    /// Trips that it remembers as it wrote them last, about 1 kB each: a command to one of them takes one round trip.
+    pub trips_remembered: u64,
     /// The city's clock.
     pub clock: ClockConfig,
     /// Cities served: names of built-in ones or folders.
@@ -37,6 +41,7 @@ impl Default for Config {
             postgres: PgConfig::default(),
             kafka: BusConfig::default(),
             telemetry: TelemetryConfig::default(),
+            trips_remembered: TRIPS_REMEMBERED,
             clock: ClockConfig::default(),
             cities: vec!["sf".to_owned()],
             data: None,

@@ -3,10 +3,12 @@
 //! - [`trip`] the trip, and how an event changes it ([`Trip::apply`]); [`state`] its states with the data each has
 //! - [`command`] what may be asked of a trip, [`event`] what happened to it
 //! - [`decide`](mod@decide) which command does what in which state: the one table of states and commands
+//! - [`deadline`](mod@deadline) until when a trip waits, and what is ordered then
 //! - `search`, `schedule`, `offer`, `release`, `ride`, `waiting`, `cancellation` one rule each; [`refusal`] the catalogue
 //!   of reasons
 
 pub mod command;
+pub mod deadline;
 pub mod decide;
 pub mod event;
 pub mod refusal;
@@ -27,6 +29,7 @@ use chrono::TimeDelta;
 use hexcab_types::{BasisPoints, CityId, Money, ProductId};
 
 pub use command::{Canceller, Command, OfferRef, OfferTo, RiderReason};
+pub use deadline::{Deadline, deadline};
 pub use decide::decide;
 pub use event::{Event, ReleasedBy};
 pub use refusal::{Refusal, RefusalKind};

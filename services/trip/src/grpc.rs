@@ -9,8 +9,9 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    domain::{Command, Trip},
-    store::Trips,
+    domain::Command,
+    store::{Answer, ExecuteError, Trips},
+    wire,
 };
 
 /// Answers for trips.
@@ -33,8 +34,14 @@ fn note_operator(trip: TripId, command: &Command) {
     }
 }
 
-fn answer(trip: &Trip) -> Option<proto::Trip> {
-    Some(trip.into())
+/// The trip as the command left it, whether that was now or before.
+fn answer(answer: &Answer) -> Result<Option<proto::Trip>, ExecuteError> {
+    match answer {
+        Answer::Done(trip) => Ok(Some(trip.as_ref().into())),
+        Answer::Before(event) => wire::after(event)
+            .map(Some)
+            .ok_or_else(|| ExecuteError::Unreadable("an answer".to_owned())),
+    }
 }
 
 /// A mutation of a trip that exists, in its three moves.
@@ -42,9 +49,9 @@ macro_rules! command {
     ($self:ident, $request:ident, $parse:path, $response:ident) => {{
         let (key, trip, command) = $parse($request.into_inner())?;
         note_operator(trip, &command);
-        let trip = $self.trips.execute(key, trip, command).await?;
+        let answered = $self.trips.execute(key, trip, command).await?;
         Ok(Response::new(proto::$response {
-            trip: answer(&trip),
+            trip: answer(&answered)?,
         }))
     }};
 }
@@ -56,9 +63,9 @@ impl TripService for TripApi {
         request: Request<proto::CreateTripRequest>,
     ) -> Result<Response<proto::CreateTripResponse>, Status> {
         let (key, new) = parse::create_trip(request.into_inner(), &self.quotes)?;
-        let trip = self.trips.create(key, new).await?;
+        let answered = self.trips.create(key, new).await?;
         Ok(Response::new(proto::CreateTripResponse {
-            trip: answer(&trip),
+            trip: answer(&answered)?,
         }))
     }
 
@@ -71,7 +78,7 @@ impl TripService for TripApi {
             .get(parse::trip(&request.into_inner().name)?)
             .await?;
         Ok(Response::new(proto::GetTripResponse {
-            trip: answer(&trip),
+            trip: Some((&trip).into()),
         }))
     }
 

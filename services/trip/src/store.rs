@@ -1,6 +1,7 @@
 //! Where trips are kept, and what the keeper promises.
 //!
-//! - A command is one SERIALIZABLE transaction: state, event, outbox row and answer together or not at all (I7).
+//! - A command is one SERIALIZABLE transaction: state, event, outbox row and answer together or not at all (I7). Where the
+//!   trip is remembered as it was written last, that takes one round trip (`at_once`), otherwise four (`postgres`).
 //! - The same [`RequestKey`] gets the same answer for ever after, refusals included (I6); what was not decided (no such
 //!   trip, contention, a stale version) is not an answer and not kept.
 //! - A race that the domain cannot see (another trip of the same rider or driver, a used quote) is decided by Postgres
@@ -10,13 +11,17 @@
 
 pub mod postgres;
 
+mod at_once;
 mod fetch;
 mod guards;
 mod list;
+mod near;
 mod requests;
 mod row;
 mod save;
 mod start_codes;
+
+use std::sync::Arc;
 
 use hexcab_pg::{PgError, PgFailure};
 use hexcab_types::{CityId, DriverId, RequestId, RiderId, Timestamp, TripId};
@@ -41,6 +46,15 @@ pub struct Encoded {
     pub kind: String,
     /// Its bytes.
     pub payload: Vec<u8>,
+}
+
+/// What a command is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Done now: the trip after it.
+    Done(Arc<Trip>),
+    /// Done before under the same key: the event that told it, as [`Encode`] wrote it then.
+    Before(Vec<u8>),
 }
 
 /// How an event of a trip is written, given the trip after it.
@@ -96,7 +110,7 @@ impl PgFailure for ExecuteError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Consumed {
     /// The command was carried out.
-    Done(Box<Trip>),
+    Done(Arc<Trip>),
     /// The state forbade it: nothing to do.
     Refused(Refusal),
     /// It was consumed before.

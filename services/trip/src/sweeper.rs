@@ -9,6 +9,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use hexcab_chassis::crash;
 use hexcab_types::TripId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +101,9 @@ impl Sweeper {
         let due = self.trips.due(BATCH_MAX, &asleep).await?;
         let mut carried_out = 0;
         for one in &due {
+            crash::point("trip.sweep.due");
             if expire(&self.trips, one).await {
+                crash::point("trip.sweep.carried_out");
                 self.resting.remove(&one.trip);
                 carried_out += 1;
             } else {

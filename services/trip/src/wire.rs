@@ -2,6 +2,7 @@
 
 use hexcab_proto::{convert::to_timestamp, trip::v1 as proto};
 use hexcab_types::{DecisionId, DriverId, Money};
+use prost::Message as _;
 
 use crate::domain::{
     Cancellation, CancelledBy, Event, Offer, PaymentMethod, ReleasedBy, State, Trip,
@@ -67,6 +68,11 @@ pub fn event(after: &Trip, event: &Event) -> proto::TripEvent {
         after: Some(after.into()),
         event: Some(happened(event)),
     }
+}
+
+/// The trip as the event left it, given the event as it is kept.
+pub fn after(event: &[u8]) -> Option<proto::Trip> {
+    proto::TripEvent::decode(event).ok()?.after
 }
 
 fn happened(event: &Event) -> proto::trip_event::Event {

@@ -3,11 +3,13 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use rdkafka::{
-    ClientConfig, ClientContext, TopicPartitionList,
+    ClientConfig, ClientContext, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, ConsumerContext, Rebalance, StreamConsumer},
     error::KafkaError,
 };
 use tokio::sync::mpsc;
+
+use super::lag;
 
 /// How long leaving the group may take at the end.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
@@ -21,21 +23,28 @@ pub enum Change {
     Revoked(Vec<Partition>),
 }
 
-/// Passes rebalances on to the consumer's loop.
-pub struct Rebalances(mpsc::UnboundedSender<Change>);
+/// Passes rebalances on to the consumer's loop, and says how far behind it is.
+pub struct Rebalances {
+    consumer: String,
+    changes: mpsc::UnboundedSender<Change>,
+}
 
-impl ClientContext for Rebalances {}
+impl ClientContext for Rebalances {
+    fn stats(&self, statistics: Statistics) {
+        lag::measure(&self.consumer, &statistics);
+    }
+}
 
 impl ConsumerContext for Rebalances {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
-            let _ = self.0.send(Change::Revoked(names(partitions)));
+            let _ = self.changes.send(Change::Revoked(names(partitions)));
         }
     }
 
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance {
-            let _ = self.0.send(Change::Assigned(names(partitions)));
+            let _ = self.changes.send(Change::Assigned(names(partitions)));
         }
     }
 }
@@ -57,12 +66,17 @@ pub struct Client(Option<Shared>);
 pub type Shared = Arc<StreamConsumer<Rebalances>>;
 
 impl Client {
-    /// A client that tells its rebalances.
+    /// A client of this consumer that tells its rebalances.
     pub fn create(
         config: &ClientConfig,
+        consumer: &str,
         changes: mpsc::UnboundedSender<Change>,
     ) -> Result<Self, KafkaError> {
-        let client = config.create_with_context(Rebalances(changes))?;
+        let context = Rebalances {
+            consumer: consumer.to_owned(),
+            changes,
+        };
+        let client = config.create_with_context(context)?;
         Ok(Self(Some(Arc::new(client))))
     }
 

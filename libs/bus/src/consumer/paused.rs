@@ -13,15 +13,20 @@ use rdkafka::{
 use tokio::time::Instant;
 
 use super::client::{Partition, Rebalances, Shared};
+use crate::{
+    config::Backoff,
+    measures::{self, CONSUMER_PAUSED},
+};
 
-/// Back-off of a partition whose dependency is away.
-pub const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// How long the client may take for a seek.
 const SEEK_WAIT: Duration = Duration::from_secs(5);
 
-/// How long the last pause of a partition was, and until when it lasts if it still does.
-#[derive(Default)]
-pub struct Paused(HashMap<Partition, Pause>);
+/// How long the last pause of each partition was, and until when it lasts if it still does.
+pub struct Paused {
+    consumer: String,
+    backoff: Backoff,
+    last: HashMap<Partition, Pause>,
+}
 
 struct Pause {
     wait: Duration,
@@ -29,6 +34,15 @@ struct Pause {
 }
 
 impl Paused {
+    /// None is, of this consumer.
+    pub fn new(consumer: &str, backoff: Backoff) -> Self {
+        Self {
+            consumer: consumer.to_owned(),
+            backoff,
+            last: HashMap::new(),
+        }
+    }
+
     /// Pauses a partition, to begin again at this offset. Returns for how long.
     ///
     /// # Errors
@@ -44,39 +58,42 @@ impl Paused {
         tokio::task::spawn_blocking(move || move_back(&moving, &which, offset))
             .await
             .context("move the partition back")??;
-        let wait = self
-            .0
-            .get(partition)
-            .map_or(PAUSE.0, |last| (last.wait * 2).min(PAUSE.1));
-        self.0.insert(
-            partition.clone(),
-            Pause {
-                wait,
-                until: Some(Instant::now() + wait),
-            },
-        );
+        let last = self.last.get(partition).map(|last| last.wait);
+        let wait = self.backoff.after(last);
+        let until = Some(Instant::now() + wait);
+        self.last.insert(partition.clone(), Pause { wait, until });
+        self.say(partition, 1.0);
         Ok(wait)
     }
 
     /// Whether the partition's pause has not ended yet.
     pub fn is_paused(&self, partition: &Partition) -> bool {
-        let pause = self.0.get(partition);
+        let pause = self.last.get(partition);
         pause.is_some_and(|pause| pause.until.is_some())
     }
 
     /// Forgets a partition: its event was handled.
     pub fn forget(&mut self, partition: &Partition) {
-        self.0.remove(partition);
+        if self.last.remove(partition).is_some() {
+            self.say(partition, 0.0);
+        }
     }
 
     /// Forgets partitions that went to another.
     pub fn revoked(&mut self, partitions: &[Partition]) {
-        self.0.retain(|key, _| !partitions.contains(key));
+        partitions
+            .iter()
+            .for_each(|partition| self.forget(partition));
+    }
+
+    fn say(&self, (topic, number): &Partition, paused: f64) {
+        let of = measures::of_partition(&self.consumer, topic, *number);
+        CONSUMER_PAUSED.set(paused, &of);
     }
 
     /// Waits until the next pause is over; for ever when there is none.
     pub async fn next_due(&self) {
-        match self.0.values().filter_map(|pause| pause.until).min() {
+        match self.last.values().filter_map(|pause| pause.until).min() {
             Some(until) => tokio::time::sleep_until(until).await,
             None => std::future::pending().await,
         }
@@ -85,7 +102,7 @@ impl Paused {
     /// Lets the partitions go on whose pause is over.
     pub fn resume_due(&mut self, client: &StreamConsumer<Rebalances>) {
         let now = Instant::now();
-        for (partition, pause) in &mut self.0 {
+        for (partition, pause) in &mut self.last {
             if pause.until.is_some_and(|until| until <= now) {
                 pause.until = None;
                 if let Err(error) = client.resume(&only(partition)) {
@@ -140,7 +157,7 @@ mod tests {
     async fn a_partition_of_ours_that_cannot_be_moved_back_is_an_error() {
         let (_broker, client, partition) = client_without_its_partition();
         client.assign(&only(&partition)).unwrap();
-        let mut paused = Paused::default();
+        let mut paused = paused();
         let moved = paused.pause(&client, &partition, 3).await;
         assert!(moved.is_err(), "the next event would overtake this one");
     }
@@ -148,9 +165,13 @@ mod tests {
     #[tokio::test]
     async fn a_partition_that_went_to_another_is_nothing_to_move_back() {
         let (_broker, client, partition) = client_without_its_partition();
-        let mut paused = Paused::default();
+        let mut paused = paused();
         let moved = paused.pause(&client, &partition, 3).await;
         assert!(moved.is_ok(), "{moved:?}");
+    }
+
+    fn paused() -> Paused {
+        Paused::new("narrow", BusConfig::default().backoff())
     }
 
     fn client_without_its_partition() -> (hexcab_testkit::Broker, Client, Partition) {
@@ -161,7 +182,7 @@ mod tests {
             ..BusConfig::default()
         };
         let (changes, _) = mpsc::unbounded_channel();
-        let client = Client::create(&config.consumer("narrow"), changes).unwrap();
+        let client = Client::create(&config.consumer("narrow"), "narrow", changes).unwrap();
         (broker, client, ("narrow".to_owned(), 7))
     }
 }

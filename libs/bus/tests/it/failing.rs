@@ -17,7 +17,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::sync::Notify;
 use tracing::instrument::WithSubscriber as _;
 
-use crate::{Bench, Seen, event};
+use crate::{Bench, Seen, event, subjects};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_that_failed_for_good_is_replaced() {
@@ -27,6 +27,24 @@ async fn a_producer_that_failed_for_good_is_replaced() {
     let first = producer.publish(event("trips/1")).await;
     assert!(matches!(first, Err(BusError::Client(_))), "{first:?}");
     producer.publish(event("trips/2")).await.unwrap();
+}
+
+/// The cursor moves when the broker has said of every event that it has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_broker_did_not_take_is_sent_again() {
+    let bench = Bench::new().await;
+    let seen = Arc::new(Seen::default());
+    bench.consume(&[topic::TRIP], seen.clone());
+    bench.broker.with(|cluster| {
+        // No error of the client's to try again by itself.
+        let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error]);
+    });
+    for subject in subjects(3) {
+        bench.write(&subject).await;
+    }
+    bench.relay();
+    assert_eq!(seen.until(3).await, subjects(3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
-use hexcab_bus::topic;
+use hexcab_bus::{outbox, topic};
+use hexcab_pg::PgError;
+use hexcab_testkit::eventually;
 use hexcab_types::Timestamp;
+use sqlx::AssertSqlSafe;
 
-use crate::{Bench, Seen, event};
+use crate::{
+    Bench, Seen,
+    effects::{self, Effects},
+    event, subjects,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_arrive_in_order_with_their_headers() {
@@ -13,7 +20,7 @@ async fn events_arrive_in_order_with_their_headers() {
     let seen = Arc::new(Seen::default());
     bench.consume(&[topic::TRIP], seen.clone());
     bench.relay();
-    let subjects: Vec<String> = (0..20).map(|n| format!("trips/{n}")).collect();
+    let subjects = subjects(20);
     for subject in &subjects {
         bench.write(subject).await;
     }
@@ -31,51 +38,14 @@ async fn events_arrive_in_order_with_their_headers() {
     assert_eq!(&first.payload[..], b"trips/0");
 }
 
-/// A relay that remembers only the last `seq` loses the row that commits late: this is the test that fails with it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_late_commit_is_not_skipped() {
-    let bench = Bench::new().await;
-    let seen = Arc::new(Seen::default());
-    bench.consume(&[topic::TRIP], seen.clone());
-    bench.relay();
-
-    // The late one takes its seq first …
-    let mut late = bench
-        .pg
-        .pool()
-        .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
-        .await
-        .unwrap();
-    hexcab_bus::outbox::append(&mut late, &event("trips/late"))
-        .await
-        .unwrap();
-    // … others commit before it, and one more shows that the relay lives.
-    bench.write("trips/early").await;
-    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox")
-        .fetch_one(bench.pg.pool())
-        .await
-        .unwrap();
-    assert_eq!(waiting, 1, "the late row is not visible yet");
-    late.commit().await.unwrap();
-
-    let mut subjects = seen.until(2).await;
-    subjects.sort();
-    assert_eq!(subjects, ["trips/early", "trips/late"]);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolled_back_change_publishes_nothing() {
     let bench = Bench::new().await;
     let seen = Arc::new(Seen::default());
     bench.consume(&[topic::TRIP], seen.clone());
     bench.relay();
-    let mut undone = bench
-        .pg
-        .pool()
-        .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
-        .await
-        .unwrap();
-    hexcab_bus::outbox::append(&mut undone, &event("trips/undone"))
+    let mut undone = bench.transaction().await;
+    outbox::append(&mut undone, &event("trips/undone"))
         .await
         .unwrap();
     undone.rollback().await.unwrap();
@@ -83,44 +53,130 @@ async fn a_rolled_back_change_publishes_nothing() {
     assert_eq!(seen.until(1).await, ["trips/done"]);
 }
 
+/// As the trip store does it: change and event are one statement.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_relays_publish_each_event_once() {
+async fn an_event_may_be_appended_in_the_statement_of_its_change() {
     let bench = Bench::new().await;
     let seen = Arc::new(Seen::default());
     bench.consume(&[topic::TRIP], seen.clone());
     bench.relay();
-    bench.relay();
-    for n in 0..30 {
-        bench.write(&format!("trips/{n}")).await;
+    sqlx::query("CREATE TABLE changes (event uuid, version bigint)")
+        .execute(bench.pg.pool())
+        .await
+        .unwrap();
+    let told = &event("trips/1");
+    let id = outbox::new_id();
+    let both = format!(
+        "WITH told AS ({} RETURNING event_id) INSERT INTO changes SELECT event_id, $10 FROM told",
+        outbox::INSERT
+    );
+    let both = both.as_str();
+    bench
+        .pg
+        .serializable("test.fold", |mut tx| async move {
+            let query = sqlx::query(AssertSqlSafe(both.to_owned()));
+            let done = outbox::bind(query, id, told).bind(7_i64);
+            done.execute(&mut *tx).await?;
+            Ok::<_, PgError>(())
+        })
+        .await
+        .unwrap();
+    assert_eq!(seen.until(1).await, ["trips/1"]);
+    assert_eq!(seen.events.lock()[0].id, id);
+    let given = outbox::COLUMNS.split(", ").count();
+    assert_eq!(given, 9, "what is bound and what is listed");
+}
+
+/// The relay's process is killed when the broker has the batch and the cursor has not moved. The next one sends the batch
+/// again under the same ids, and the inbox absorbs that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_killed_between_send_and_cursor_loses_nothing_and_doubles_no_effect() {
+    let bench = Bench::new().await;
+    let (seen, kept) = (
+        Arc::new(Seen::default()),
+        Effects::new(&bench.pg, "payment").await,
+    );
+    bench.consume(&[topic::TRIP], seen.clone());
+    bench.member("effects", &[topic::TRIP], kept);
+    for subject in subjects(3) {
+        bench.write(&subject).await;
     }
-    bench.write("trips/last").await;
-    let subjects = seen.until(31).await;
-    assert_eq!(subjects.len(), 31, "{subjects:?}");
-    assert_eq!(subjects.last().map(String::as_str), Some("trips/last"));
+    let hold = bench.hold_cursor().await;
+    let killed = bench.relay();
+    bench.until_waiting_for_cursor(1).await;
+    seen.until(3).await;
+    killed.abort();
+    let gone: bool = bench
+        .ask(
+            "SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity \
+             WHERE datname = current_database() AND query LIKE 'UPDATE outbox_cursor%'",
+        )
+        .await;
+    assert!(gone);
+    hold.rollback().await.unwrap();
+    let cursor: i64 = bench.ask("SELECT seq FROM outbox_cursor").await;
+    assert_eq!(cursor, 0, "it was killed before the cursor moved");
+
+    bench.relay();
+    bench.write("trips/3").await;
+    let twice = [subjects(3), subjects(4)].concat();
+    assert_eq!(seen.until(7).await, twice);
+    assert_eq!(seen.distinct(), 4, "a repeated event keeps its id");
+    effects::until(bench.pg.pool(), 4).await;
+    assert_eq!(effects::of(bench.pg.pool()).await, subjects(4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_lost_its_data_gets_it_again() {
+async fn of_two_relays_one_publishes_each_event_once() {
     let bench = Bench::new().await;
     let seen = Arc::new(Seen::default());
     bench.consume(&[topic::TRIP], seen.clone());
+    for subject in subjects(3) {
+        bench.write(&subject).await;
+    }
+    let hold = bench.hold_cursor().await;
     bench.relay();
-    for n in 0..3 {
+    bench.relay();
+    // One has sent the batch; the other has asked for the lock, and asked again.
+    bench.until_waiting_for_cursor(1).await;
+    let asked = parking_lot::Mutex::new(std::collections::BTreeSet::new());
+    eventually(|| async {
+        let at: Option<String> = bench
+            .ask(
+                "SELECT max(query_start)::text FROM pg_stat_activity WHERE datname = current_database() \
+                 AND query LIKE 'SELECT pg_try_advisory_lock%'",
+            )
+            .await;
+        let mut asked = asked.lock();
+        asked.extend(at);
+        (asked.len() >= 2).then_some(())
+    })
+    .await;
+    bench.until_waiting_for_cursor(1).await;
+    hold.rollback().await.unwrap();
+    for n in 3..30 {
         bench.write(&format!("trips/{n}")).await;
     }
-    seen.until(3).await;
-    let again = hexcab_bus::republish(&bench.pg, Timestamp::UNIX_EPOCH)
-        .await
-        .unwrap();
-    assert_eq!(again, 3);
-    assert_eq!(seen.until(6).await[3..], ["trips/0", "trips/1", "trips/2"]);
-    let ids: std::collections::BTreeSet<_> =
-        seen.events.lock().iter().map(|event| event.id).collect();
-    assert_eq!(
-        ids.len(),
-        3,
-        "a republished event keeps its id, so that the inbox absorbs it"
-    );
+    seen.until(30).await;
+    bench.until_polled().await;
+    assert_eq!(seen.subjects(), subjects(30));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_relay_that_leads_dies_another_goes_on() {
+    let bench = Bench::new().await;
+    let seen = Arc::new(Seen::default());
+    bench.consume(&[topic::TRIP], seen.clone());
+    let leader = bench.relay();
+    bench.write("trips/0").await;
+    seen.until(1).await;
+    bench.relay();
+    bench.until_polled().await;
+    leader.abort();
+    for n in 1..20 {
+        bench.write(&format!("trips/{n}")).await;
+    }
+    assert_eq!(seen.until(20).await, subjects(20));
 }
 
 /// The cursor is set back, as `republish` does it, in a transaction that ends only when the relay has published a batch
@@ -142,17 +198,7 @@ async fn republishing_while_a_batch_is_on_its_way_is_not_undone() {
     .await
     .unwrap();
     bench.relay();
-    hexcab_testkit::eventually(|| async {
-        let waits: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
-             AND wait_event_type = 'Lock' AND query LIKE 'UPDATE outbox_cursor%')",
-        )
-        .fetch_one(bench.pg.pool())
-        .await
-        .unwrap();
-        waits.then_some(())
-    })
-    .await;
+    bench.until_waiting_for_cursor(1).await;
     back.commit().await.unwrap();
 
     let subjects = seen.until(4).await;

@@ -1,7 +1,8 @@
 //! The folder of a private server: `data/` (the cluster), `password`, `postgres.log`.
 //!
 //! Invariants: `initdb` runs once; a folder half made is made again; a pid file of a server that is gone is no
-//! obstacle, one of a server that lives is (after it had time to stop: its owner may just have been killed).
+//! obstacle, one of a server that lives is (after it had time to stop: its owner may just have been killed); what a
+//! killed server left running is ended, for Postgres refuses to start beside it.
 //! Does not: talk SQL.
 
 use std::{
@@ -11,10 +12,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Account, Binaries, Durability, EmbeddedError, USER, watched::Watched};
+use nix::sys::signal::Signal;
+
+use super::{Account, Binaries, Durability, EmbeddedError, USER, processes, watched::Watched};
 
 /// How long a server of a dead owner may take to go.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often it is looked whether what was left of a killed server is gone.
+const LEFT_POLL: Duration = Duration::from_millis(10);
 /// Lines of the log that an error shows.
 const LOG_TAIL_LINES: usize = 12;
 
@@ -82,11 +87,8 @@ impl Cluster {
         let mut arguments = vec!["-D".to_owned(), self.data().display().to_string()];
         let durable: &[&str] = match durability {
             Durability::Durable => &["fsync=on", "synchronous_commit=on"],
-            Durability::Test => &[
-                "fsync=off",
-                "synchronous_commit=off",
-                "full_page_writes=off",
-            ],
+            // Written to the system at each commit, though not to the disk, and whole pages: a killed server loses nothing.
+            Durability::Test => &["fsync=off", "synchronous_commit=on"],
         };
         let port = format!("port={port}");
         for setting in SETTINGS.iter().chain(durable).chain([&port.as_str()]) {
@@ -129,7 +131,8 @@ impl Cluster {
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
     }
 
-    fn data(&self) -> PathBuf {
+    /// The folder that a server works in.
+    pub fn data(&self) -> PathBuf {
         self.dir.join("data")
     }
 
@@ -215,7 +218,29 @@ impl Cluster {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(())
+        self.end_what_is_left(deadline).await
+    }
+
+    /// A server that was killed cannot end its own children; those in the middle of a query notice only after it, those
+    /// that are held up (SIGSTOP) never.
+    async fn end_what_is_left(&self, deadline: tokio::time::Instant) -> Result<(), EmbeddedError> {
+        let data = self.data();
+        loop {
+            let left = processes::serving(&data);
+            let Some(pid) = left.first() else {
+                return Ok(());
+            };
+            if tokio::time::Instant::now() > deadline {
+                return Err(EmbeddedError::InUse {
+                    dir: self.dir.clone(),
+                    pid: pid.unsigned_abs(),
+                });
+            }
+            for pid in left {
+                processes::signal(pid, Signal::SIGKILL);
+            }
+            tokio::time::sleep(LEFT_POLL).await;
+        }
     }
 }
 

@@ -101,6 +101,57 @@ async fn a_pid_file_that_nobody_stands_behind_is_no_obstacle() {
     started(dir.path()).await.stop().await;
 }
 
+/// In the middle of a query, and held up: what a killed server leaves behind at its worst.
+#[tokio::test]
+async fn a_killed_server_is_started_again_beside_nothing_of_the_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = started(dir.path()).await;
+    first.create_database("trip").await.unwrap();
+    run(&first, "CREATE TABLE t (n int); INSERT INTO t VALUES (7)").await;
+    let mut busy = PgConnection::connect(&first.url("trip")).await.unwrap();
+    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut busy)
+        .await
+        .unwrap();
+    let server = i32::try_from(first.pid()).unwrap();
+    processes::signal(backend, Signal::SIGSTOP);
+    processes::signal(server, Signal::SIGKILL);
+    first.ended().await;
+    assert!(
+        processes::serving(&first.cluster.data()).contains(&backend),
+        "the backend outlives its server: the case at hand"
+    );
+    let second = started(dir.path()).await;
+    assert_eq!(number(&second, "SELECT n FROM t").await, 7);
+    second.stop().await;
+    wait_until_nothing_runs_in(dir.path());
+}
+
+#[tokio::test]
+async fn a_server_that_is_held_up_goes_on_when_told_and_stops_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let postgres = started(dir.path()).await;
+    postgres.create_database("trip").await.unwrap();
+    let mut open = PgConnection::connect(&postgres.url("trip")).await.unwrap();
+    let processes = postgres.processes();
+    assert!(processes.signal(Signal::SIGSTOP));
+    {
+        let mut asked = std::pin::pin!(open.ping());
+        let silence = Duration::from_millis(300);
+        assert!(tokio::time::timeout(silence, &mut asked).await.is_err());
+        assert!(processes.signal(Signal::SIGCONT));
+        asked.await.unwrap();
+    }
+    assert!(processes.signal(Signal::SIGSTOP));
+    let begun = Instant::now();
+    postgres.stop().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "it was given up on"
+    );
+    assert!(!processes.signal(Signal::SIGCONT), "something is left");
+}
+
 #[tokio::test]
 async fn a_database_name_that_needs_quoting_is_refused() {
     let dir = tempfile::tempdir().unwrap();

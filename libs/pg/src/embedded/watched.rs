@@ -10,10 +10,11 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use super::Account;
 
-/// How long a stop may take before the watcher is killed (it quits the server itself after 15 s).
+/// How long a stop may take before the watcher is killed (it kills the server itself after 23 s).
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// `read` is a builtin: the reader is no further process. INT is Postgres' fast shutdown, QUIT its immediate one.
+/// `read` is a builtin: the reader is no further process. INT is Postgres' fast shutdown, QUIT its immediate one (which
+/// kills its own children after 5 s). A server that is held up (SIGSTOP) must go on (CONT) to end.
 const WATCHER: &str = r#"
 exec 3<&0 </dev/null
 "$@" 3<&- &
@@ -23,10 +24,15 @@ server=$!
   nap=
   trap 'kill $nap; exit 0' TERM
   kill -INT "$server"
+  kill -CONT "$server"
   sleep 15 &
   nap=$!
   wait "$nap"
   kill -QUIT "$server"
+  sleep 8 &
+  nap=$!
+  wait "$nap"
+  kill -KILL "$server"
 ) >/dev/null 2>&1 &
 reader=$!
 wait "$server"

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
+mod one_trip;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hexcab_pg::{Pg, PgError};

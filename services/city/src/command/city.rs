@@ -3,7 +3,7 @@
 //! Reading order: [`evening`] what happens, [`settle`] what is waited for, [`tables`] what is printed, [`build`].
 
 mod build;
-mod evening;
+pub mod evening;
 mod settle;
 mod tables;
 

@@ -1,28 +1,28 @@
 //! `hexcab events`: what goes over the broker, and what could not be handled.
 //!
-//! - [`kafka`] reading and writing records; [`letters`] dead letters; [`tail`] events as they come
+//! - [`kafka`] reading and writing records; [`tail`] events as they come; [`letters`] dead letters
+//! - [`decode`] what a payload says; [`view`] how an event looks
 //!
 //! Does not: join a consumer group: looking takes nothing from anybody.
 
-mod kafka;
-mod letters;
+mod decode;
+pub mod kafka;
+pub mod letters;
 mod tail;
+mod view;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use hexcab_chassis::Secret;
-use hexcab_pg::{Pg, PgConfig};
 use hexcab_types::Timestamp;
 
 use crate::{
     cli::{EventsArguments, EventsCommand},
+    outboxes::republish,
     stack::folder::CityFile,
     stop::Stop,
 };
-
-/// The databases that have an outbox.
-const OUTBOXES: [&str; 3] = ["trip", "payment", "pricing"];
+use view::Look;
 
 /// Does what was asked for.
 ///
@@ -31,17 +31,27 @@ const OUTBOXES: [&str; 3] = ["trip", "payment", "pricing"];
 pub async fn run(arguments: EventsArguments, stop: Stop) -> anyhow::Result<ExitCode> {
     let (_, city) = CityFile::find(arguments.city.dir.as_deref())?;
     match arguments.command {
-        EventsCommand::Tail { topics, all } => {
-            tail::run(&city.brokers, &topics, all, &stop).await?;
+        EventsCommand::Tail {
+            topics,
+            all,
+            brief,
+            json,
+        } => {
+            let look = match (brief, json) {
+                (_, true) => Look::Json,
+                (true, false) => Look::Brief,
+                (false, false) => Look::Lines,
+            };
+            tail::run(&city.brokers, &topics, all, look, &stop).await?;
         }
         EventsCommand::Dlq(command) => {
             let work = letters::run(&city.brokers, command);
             stop.or("it was done", work).await?;
         }
         EventsCommand::Republish { since } => {
-            let work = republish(&city, since_when(since.as_deref())?);
-            for (outbox, count) in stop.or("it was done", work).await? {
-                println!("{outbox}: {count} events are sent again");
+            let work = republish(&city.postgres, since_when(since.as_deref())?);
+            for sent in stop.or("it was done", work).await? {
+                println!("{sent}");
             }
         }
     }
@@ -55,31 +65,4 @@ fn since_when(since: Option<&str>) -> anyhow::Result<Timestamp> {
             .with_context(|| format!("--since {text}: want an RFC 3339 time")),
         None => Ok(Timestamp::UNIX_EPOCH),
     }
-}
-
-/// Moves every relay's cursor back to the first event written since (the machine's time); the relays do the rest.
-/// Returns how many events that is, by outbox.
-///
-/// # Errors
-/// When a database does not answer.
-pub async fn republish(
-    city: &CityFile,
-    since: Timestamp,
-) -> anyhow::Result<Vec<(&'static str, u64)>> {
-    let mut counts = Vec::new();
-    for name in OUTBOXES {
-        let config = PgConfig {
-            url: Secret::new(city.database(name)),
-            max_connections: 1,
-            ..PgConfig::default()
-        };
-        let pg = Pg::connect(&config, "hexcab")
-            .await
-            .with_context(|| format!("open database {name}"))?;
-        let count = hexcab_bus::republish(&pg, since)
-            .await
-            .with_context(|| format!("republish {name}"))?;
-        counts.push((name, count));
-    }
-    Ok(counts)
 }

@@ -138,13 +138,7 @@ async fn list(
 fn told(run: &Reconciliation) -> String {
     let looked = format!(
         "{} payments, {} refunds, {} disputes, {} intents compared: {} new, {} gone, {} open",
-        run.payments,
-        run.refunds,
-        run.disputes,
-        run.intents,
-        run.found,
-        run.resolved,
-        run.open
+        run.payments, run.refunds, run.disputes, run.intents, run.found, run.resolved, run.open
     );
     if run.error.is_empty() {
         looked

@@ -93,6 +93,7 @@ async fn in_an_own_city(arguments: &RideArguments, stop: &Stop) -> anyhow::Resul
         city: "sf".to_owned(),
         data: None,
         durability: Durability::Durable,
+        faults: false,
     };
     let stack = Stack::start(options, stop).await?;
     let told = match place(&stack.file()) {

@@ -76,6 +76,7 @@ pub fn options(
         } else {
             Durability::Durable
         },
+        faults: false,
     })
 }
 

@@ -1,71 +1,87 @@
-//! The embedded broker: librdkafka's mock cluster, which speaks Kafka's protocol over TCP from inside the launcher.
+//! The embedded stack's broker: librdkafka's mock cluster, which speaks Kafka's protocol over TCP, in a process of its own
+//! (`hexcab broker`), so that it can die and stand still like a real one.
 //!
-//! Invariants: topics have the partitions that are written here; it keeps nothing (about 5 MB a partition, in memory):
-//! durable is the outbox. Does not: survive the launcher, replicate, check who calls.
-//! It lives on a thread of its own, because the handle is not `Send`.
+//! Invariants: topics have the partitions that are written here, before anybody can connect; it keeps nothing (about 5 MB
+//! a partition, in memory): durable is the outbox. Clients find it at the port they were told, whatever became of the one
+//! before it; what they remember of that one means nothing to it ([`generation`](Broker::start)).
+//! Does not: survive its process, replicate, check who calls.
+//!
+//! The cluster takes a port of the system's choosing: the [`door`] is at the port that clients are told. The cluster lives
+//! on a thread of its own, because its handle is not `Send`.
 
-use std::sync::mpsc;
+mod door;
+mod message;
 
-use anyhow::{Context as _, anyhow};
-use hexcab_bus::topic;
-use rdkafka::mocking::MockCluster;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::mpsc,
+    time::Duration,
+};
 
-/// Topics and their partitions. Trip events are keyed by city: a second partition lets a second city move.
-const TOPICS: [(&str, i32); 6] = [
-    (topic::TRIP, 2),
-    (topic::PAYMENT, 1),
-    (topic::DISPATCH, 1),
-    (topic::SURGE, 1),
-    (topic::SUPPLY, 1),
-    (topic::DEMAND, 1),
-];
+use anyhow::Context as _;
+use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+use tokio::{net::TcpStream, sync::oneshot};
+
+use super::kafka::topics;
+use door::Door;
+
+/// The only broker of the cluster.
+const BROKER: i32 = 1;
+
+/// How long an order to the cluster may take before it is reminded.
+const KNOCK: Duration = Duration::from_millis(2);
 
 /// A broker of its own; ends when dropped.
 #[derive(Debug)]
 pub struct Broker {
-    bootstrap: String,
+    door: Door,
     stop: Option<mpsc::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Broker {
-    /// Starts an empty one.
+    /// Starts an empty one that clients find at `port` (0: any). `generation` is larger than that of every broker they
+    /// may have known there: it is the partitions' leader epoch, by which a client that held a place in the log of another
+    /// broker learns that there is no such place any more, and begins at the beginning (KIP-320).
     ///
     /// # Errors
-    /// When librdkafka refuses.
-    pub fn start() -> anyhow::Result<Self> {
+    /// When librdkafka refuses, or the port is taken.
+    pub async fn start(port: u16, generation: u32) -> anyhow::Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
-        let (ready, started) = mpsc::channel();
+        let (told, address) = oneshot::channel();
+        let (ready, made) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("broker".into())
             .spawn(move || {
-                let cluster = open();
-                let broker = match cluster {
+                let cluster = MockCluster::new(BROKER).context("start the embedded broker");
+                let cluster = match cluster {
                     Ok(cluster) => {
-                        let _owner_gone = ready.send(Ok(cluster.bootstrap_servers()));
-                        Some(cluster)
+                        let _owner_gone = told.send(Ok(cluster.bootstrap_servers()));
+                        cluster
                     }
                     Err(error) => {
-                        let _owner_gone = ready.send(Err(error));
-                        None
+                        let _owner_gone = told.send(Err(error));
+                        return;
                     }
                 };
+                let _owner_gone = ready.send(make_topics(&cluster, generation));
                 let _ended = stopped.recv();
-                drop(broker);
             })?;
-        let bootstrap = started
-            .recv()
-            .map_err(|_| anyhow!("the broker's thread ended"))??;
+        let cluster: SocketAddr = address.await??.parse().context("read its address")?;
+        until_made(made, cluster).await?;
+        let door = Door::open((Ipv4Addr::LOCALHOST, port).into(), cluster)
+            .await
+            .with_context(|| format!("listen on port {port}"))?;
         Ok(Self {
-            bootstrap,
+            door,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    /// Its address, `host:port`.
-    pub fn bootstrap(&self) -> &str {
-        &self.bootstrap
+    /// Where clients find it.
+    pub fn address(&self) -> SocketAddr {
+        self.door.address()
     }
 }
 
@@ -78,47 +94,38 @@ impl Drop for Broker {
     }
 }
 
-fn open() -> anyhow::Result<MockCluster<'static, rdkafka::producer::DefaultProducerContext>> {
-    let cluster = MockCluster::new(1).context("start the embedded broker")?;
-    for (topic, partitions) in TOPICS {
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+fn make_topics(cluster: &Cluster, generation: u32) -> anyhow::Result<()> {
+    for (topic, partitions) in topics::all() {
         cluster
-            .create_topic(topic, partitions, 1)
+            .create_topic(&topic, partitions, 1)
             .with_context(|| format!("make topic {topic}"))?;
-        let letters = topic::dead_letters(topic);
-        cluster
-            .create_topic(&letters, 1, 1)
-            .with_context(|| format!("make topic {letters}"))?;
+        for partition in 0..partitions {
+            // Each time it is given its leader its epoch becomes one more.
+            for _ in 0..generation {
+                cluster
+                    .partition_leader(&topic, partition, Some(BROKER))
+                    .with_context(|| format!("lead {topic}"))?;
+            }
+        }
     }
-    Ok(cluster)
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use rdkafka::{
-        ClientConfig,
-        consumer::{BaseConsumer, Consumer as _},
-    };
-
-    use super::*;
-
-    #[test]
-    fn every_topic_is_there_with_its_partitions() {
-        let broker = Broker::start().unwrap();
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", broker.bootstrap())
-            .create()
-            .unwrap();
-        for (topic, partitions) in TOPICS {
-            let meta = client
-                .fetch_metadata(Some(topic), Duration::from_secs(10))
-                .unwrap();
-            assert_eq!(
-                meta.topics()[0].partitions().len(),
-                usize::try_from(partitions).unwrap(),
-                "{topic}"
-            );
+/// The cluster misses orders that come while it turns to its connections, and looks again after a second, or when
+/// somebody knocks.
+async fn until_made(
+    mut made: oneshot::Receiver<anyhow::Result<()>>,
+    cluster: SocketAddr,
+) -> anyhow::Result<()> {
+    loop {
+        match tokio::time::timeout(KNOCK, &mut made).await {
+            Ok(made) => return made?,
+            Err(_) => drop(TcpStream::connect(cluster).await),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

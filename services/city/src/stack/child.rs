@@ -1,8 +1,9 @@
-//! One service as a process: started, watched, started again when it dies, stopped.
+//! One program as a process: made ready, started, watched, started again when it dies, stopped.
 //!
 //! Invariants: at most one process at a time; a process that ends by itself is started again after a back-off; a stop is
-//! SIGTERM, then SIGKILL after [`STOP_TIMEOUT`]; Ctrl-C at the terminal reaches the launcher only (a process group of its
-//! own). Does not: know what a service is or when it is healthy.
+//! SIGTERM, then SIGKILL after [`STOP_TIMEOUT`]; it goes with the launcher, also when that is killed; Ctrl-C at the
+//! terminal reaches the launcher only (a process group of its own). Does not: know what the program is or when it is
+//! healthy.
 
 use std::{
     path::PathBuf,
@@ -10,17 +11,17 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use async_trait::async_trait;
+use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 use tokio::{
-    process::{Child as Process, Command},
+    io::AsyncWriteExt as _,
+    process::{Child as Spawned, ChildStdin, Command},
     sync::{mpsc, watch},
     time::Instant,
 };
 
+use super::process::{Fault, Life, Process, signal};
 use crate::say;
 
 /// How long a service may take after SIGTERM: 20 s to drain, then its spans and its consumers.
@@ -35,10 +36,19 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// How often a process that is to go at once is killed.
 const KILL_POLL: Duration = Duration::from_millis(50);
 
+/// Becomes the program, and leaves a reader beside it that holds a pipe from the launcher. The pipe closes when the
+/// launcher is gone: then the program is killed, whatever it is and whatever state it is in (held up by SIGSTOP it could
+/// not watch its parent itself). A line in the pipe says that the program has ended.
+const LEASH: &str = r#"
+exec 3<&0 </dev/null
+( read -r _ <&3 || kill -KILL "$$" ) >/dev/null 2>&1 &
+exec "$@" 3<&-
+"#;
+
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// The service's name.
+    /// Its name in the city.
     pub name: String,
     /// Its binary.
     pub program: PathBuf,
@@ -50,15 +60,12 @@ pub struct Spec {
     pub log: PathBuf,
 }
 
-/// What is known of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Life {
-    /// Its id while it runs.
-    pub pid: Option<u32>,
-    /// How often it was started again.
-    pub restarts: u32,
-    /// Whether it was told to stop for good.
-    pub stopped: bool,
+/// What must be done each time before a program is started.
+#[async_trait]
+pub trait Prepare: std::fmt::Debug + Send + Sync {
+    /// Does it; `before` is how often it was tried already. Returns arguments to add this time. When it fails it is tried
+    /// again, as if the process had died.
+    async fn prepare(&self, before: u32) -> anyhow::Result<Vec<String>>;
 }
 
 #[derive(Debug)]
@@ -71,6 +78,9 @@ enum Order {
 #[derive(Debug)]
 pub struct Child {
     spec: Mutex<Spec>,
+    /// A variable for the next start only.
+    once: Mutex<Option<(String, String)>>,
+    prepare: Option<Box<dyn Prepare>>,
     orders: mpsc::Sender<Order>,
     inbox: Mutex<Option<mpsc::Receiver<Order>>>,
     life: watch::Sender<Life>,
@@ -82,27 +92,26 @@ impl Child {
         let (orders, inbox) = mpsc::channel(8);
         Self {
             spec: Mutex::new(spec),
+            once: Mutex::new(None),
+            prepare: None,
             orders,
             inbox: Mutex::new(Some(inbox)),
             life: watch::Sender::default(),
         }
     }
 
-    /// The service's name.
+    /// The same, with something to do before each start.
+    #[must_use]
+    pub fn prepared_by(self, prepare: impl Prepare + 'static) -> Self {
+        Self {
+            prepare: Some(Box::new(prepare)),
+            ..self
+        }
+    }
+
+    /// Its name in the city.
     pub fn name(&self) -> String {
         self.spec.lock().name.clone()
-    }
-
-    /// What is known of it now.
-    pub fn life(&self) -> Life {
-        *self.life.borrow()
-    }
-
-    /// Ends it as a crash would. It is started again.
-    pub fn kill(&self) -> bool {
-        self.life()
-            .pid
-            .is_some_and(|pid| signal(pid, Signal::SIGKILL))
     }
 
     /// Sets a variable of its environment, for the next start.
@@ -113,46 +122,14 @@ impl Child {
             .push((variable.to_owned(), value.to_owned()));
     }
 
-    /// Stops it gently, starts it again at once and returns when it is another process.
-    pub async fn restart(&self) {
-        let (mut life, before) = (self.life.subscribe(), self.life().pid);
-        if self.orders.send(Order::Restart).await.is_ok() {
-            let renewed = |life: &Life| life.stopped || (life.pid.is_some() && life.pid != before);
-            let _over = life.wait_for(renewed).await;
-        }
+    /// Sets a variable of its environment for the next start only.
+    pub fn set_once(&self, variable: &str, value: &str) {
+        *self.once.lock() = Some((variable.to_owned(), value.to_owned()));
     }
 
-    /// Stops it for good and waits until it is gone. One whose loop never began will not begin any more.
-    pub async fn stop(&self) {
-        let never_ran = self.inbox.lock().take().is_some();
-        if never_ran {
-            self.life.send_modify(|life| life.stopped = true);
-            return;
-        }
-        let _over = self.orders.send(Order::Stop).await;
-        let mut life = self.life.subscribe();
-        let _over = life.wait_for(|life| life.stopped).await;
-    }
-
-    /// Stops it for good without patience, also when it is stopping already.
-    pub async fn stop_at_once(&self) {
-        let kill_what_runs = async {
-            let mut life = self.life.subscribe();
-            while let Ok(life) = life
-                .wait_for(|life| life.pid.is_some())
-                .await
-                .map(|life| *life)
-            {
-                if let Some(pid) = life.pid {
-                    signal(pid, Signal::SIGKILL);
-                }
-                tokio::time::sleep(KILL_POLL).await;
-            }
-        };
-        tokio::select! {
-            () = self.stop() => {}
-            () = kill_what_runs => {}
-        }
+    /// Forgets what was set for the next start only.
+    pub fn forget_once(&self) {
+        *self.once.lock() = None;
     }
 
     /// Starts it and keeps it running until it is stopped.
@@ -160,18 +137,11 @@ impl Child {
         let Some(mut inbox) = self.inbox.lock().take() else {
             return;
         };
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut before) = (Backoff::default(), 0);
         loop {
             let begun = Instant::now();
-            let ended = match self.spawn() {
-                Ok(mut process) => {
-                    self.life.send_modify(|life| life.pid = process.id());
-                    let ended = watch_over(&mut process, &mut inbox).await;
-                    self.life.send_modify(|life| life.pid = None);
-                    ended
-                }
-                Err(error) => Ended::Itself(format!("could not be started: {error}")),
-            };
+            let ended = self.live_once(before, &mut inbox).await;
+            before = before.saturating_add(1);
             let how = match ended {
                 Ended::Stopped => break,
                 Ended::Restarted => continue,
@@ -191,22 +161,60 @@ impl Child {
         self.life.send_modify(|life| life.stopped = true);
     }
 
-    fn spawn(&self) -> std::io::Result<Process> {
+    /// From making ready to the end of one process.
+    async fn live_once(&self, before: u32, inbox: &mut mpsc::Receiver<Order>) -> Ended {
+        let more = tokio::select! {
+            prepared = self.prepare(before) => match prepared {
+                Ok(more) => more,
+                Err(error) => return Ended::Itself(format!("cannot be started yet: {error:#}")),
+            },
+            order = inbox.recv() => return Ended::by(order),
+        };
+        let (mut process, pipe) = match self.spawn(&more) {
+            Ok(spawned) => spawned,
+            Err(error) => return Ended::Itself(format!("could not be started: {error}")),
+        };
+        self.life.send_modify(|life| life.pid = process.id());
+        let ended = watch_over(&mut process, inbox).await;
+        self.life.send_modify(|life| life.pid = None);
+        if let Some(mut reader) = pipe {
+            // A reader that is gone needs not be told.
+            let _gone = reader.write_all(b"\n").await;
+        }
+        ended
+    }
+
+    async fn prepare(&self, before: u32) -> anyhow::Result<Vec<String>> {
+        match &self.prepare {
+            Some(prepare) => prepare.prepare(before).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The process, and the pipe to its reader.
+    fn spawn(&self, more: &[String]) -> std::io::Result<(Spawned, Option<ChildStdin>)> {
         let spec = self.spec.lock();
         let log = std::fs::OpenOptions::new()
             .append(true)
             .create(true)
             .open(&spec.log)?;
-        Command::new(&spec.program)
+        let mut process = Command::new("sh")
+            .args(["-c", LEASH, "hexcab-leash"])
+            .arg(&spec.program)
             .args(&spec.arguments)
+            .args(more)
             .env_clear()
             .envs(spec.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .envs(self.once.lock().take())
+            .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0)
             .kill_on_drop(true)
-            .spawn()
+            .spawn()?;
+        // Apart from the process, because waiting for that would close it.
+        let pipe = process.stdin.take();
+        Ok((process, pipe))
     }
 
     fn report(&self, how: &str, pause: Duration) {
@@ -219,13 +227,75 @@ impl Child {
     }
 }
 
+#[async_trait]
+impl Process for Child {
+    fn life(&self) -> Life {
+        *self.life.borrow()
+    }
+
+    fn suffer(&self, fault: Fault) -> bool {
+        self.life()
+            .pid
+            .is_some_and(|pid| signal(pid, fault.signal()))
+    }
+
+    async fn restart(&self) {
+        let (mut life, before) = (self.life.subscribe(), self.life().pid);
+        if self.orders.send(Order::Restart).await.is_ok() {
+            let renewed = |life: &Life| life.stopped || (life.pid.is_some() && life.pid != before);
+            let _over = life.wait_for(renewed).await;
+        }
+    }
+
+    /// One whose loop never began will not begin any more.
+    async fn stop(&self) {
+        let never_ran = self.inbox.lock().take().is_some();
+        if never_ran {
+            self.life.send_modify(|life| life.stopped = true);
+            return;
+        }
+        let _over = self.orders.send(Order::Stop).await;
+        let mut life = self.life.subscribe();
+        let _over = life.wait_for(|life| life.stopped).await;
+    }
+
+    async fn stop_at_once(&self) {
+        let kill_what_runs = async {
+            let mut life = self.life.subscribe();
+            while let Ok(life) = life
+                .wait_for(|life| life.pid.is_some())
+                .await
+                .map(|life| *life)
+            {
+                if let Some(pid) = life.pid {
+                    signal(pid, Signal::SIGKILL);
+                }
+                tokio::time::sleep(KILL_POLL).await;
+            }
+        };
+        tokio::select! {
+            () = self.stop() => {}
+            () = kill_what_runs => {}
+        }
+    }
+}
+
 enum Ended {
     Itself(String),
     Restarted,
     Stopped,
 }
 
-async fn watch_over(process: &mut Process, inbox: &mut mpsc::Receiver<Order>) -> Ended {
+impl Ended {
+    fn by(order: Option<Order>) -> Self {
+        match order {
+            Some(Order::Restart) => Self::Restarted,
+            Some(Order::Stop) | None => Self::Stopped,
+        }
+    }
+}
+
+async fn watch_over(process: &mut Spawned, inbox: &mut mpsc::Receiver<Order>) -> Ended {
     tokio::select! {
         status = process.wait() => Ended::Itself(match status {
             Ok(status) => describe(status),
@@ -233,18 +303,16 @@ async fn watch_over(process: &mut Process, inbox: &mut mpsc::Receiver<Order>) ->
         }),
         order = inbox.recv() => {
             terminate(process).await;
-            match order {
-                Some(Order::Restart) => Ended::Restarted,
-                Some(Order::Stop) | None => Ended::Stopped,
-            }
+            Ended::by(order)
         }
     }
 }
 
-/// SIGTERM, patience, SIGKILL.
-pub async fn terminate(process: &mut Process) {
+/// SIGTERM, patience, SIGKILL. One that is held up by SIGSTOP must go on to end.
+pub async fn terminate(process: &mut Spawned) {
     let Some(pid) = process.id() else { return };
     signal(pid, Signal::SIGTERM);
+    signal(pid, Signal::SIGCONT);
     if tokio::time::timeout(STOP_TIMEOUT, process.wait())
         .await
         .is_err()
@@ -264,10 +332,6 @@ fn describe(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("was ended by signal {signal}"),
         (None, None) => "ended".to_owned(),
     }
-}
-
-fn signal(pid: u32, signal: Signal) -> bool {
-    i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), signal).is_ok())
 }
 
 /// How long to wait before a process that died is started again.
@@ -345,7 +409,7 @@ mod tests {
         let child = shell("exec sleep 600", dir.path());
         let tasks = start(&child);
         let first = alive(&child).await;
-        assert!(child.kill());
+        assert!(child.suffer(Fault::Kill));
         child
             .life
             .subscribe()
@@ -406,6 +470,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_set_for_one_start_is_gone_at_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let child = shell("echo point=${POINT:-none}; exec sleep 600", dir.path());
+        child.set_once("POINT", "forgotten");
+        child.forget_once();
+        let tasks = start(&child);
+        let said = |wanted: &'static str| {
+            let log = dir.path().join("fake.log");
+            hexcab_testkit::eventually(move || {
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                async move { (text == wanted).then_some(()) }
+            })
+        };
+        said("point=none\n").await;
+        child.set_once("POINT", "here");
+        child.suffer(Fault::Kill);
+        said("point=none\npoint=here\n").await;
+        child.suffer(Fault::Kill);
+        said("point=none\npoint=here\npoint=none\n").await;
+        child.stop().await;
+        tasks.stop(Duration::from_secs(5)).await;
+    }
+
+    #[tokio::test]
     async fn one_that_was_never_started_is_stopped_at_once_and_stays_so() {
         let dir = tempfile::tempdir().unwrap();
         let child = shell("exec sleep 600", dir.path());
@@ -438,6 +526,158 @@ mod tests {
         assert!(!exists(pid) && begun.elapsed() < STOP_TIMEOUT);
         assert_eq!(child.life().restarts, 0, "it is not started again");
         tasks.stop(Duration::from_secs(5)).await;
+    }
+
+    /// The letter of its state: R running, S sleeping, T held up.
+    fn state(pid: u32) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_held_up_goes_on_when_told_and_stops_when_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let child = shell("exec sleep 600", dir.path());
+        let tasks = start(&child);
+        let pid = alive(&child).await;
+        for (fault, wanted) in [
+            (Fault::Stop, 'T'),
+            (Fault::Continue, 'S'),
+            (Fault::Stop, 'T'),
+        ] {
+            assert!(child.suffer(fault));
+            hexcab_testkit::eventually(|| async { (state(pid) == Some(wanted)).then_some(()) })
+                .await;
+        }
+        let begun = Instant::now();
+        child.stop().await;
+        assert!(!exists(pid) && begun.elapsed() < STOP_TIMEOUT);
+        assert_eq!(child.life().restarts, 0);
+        assert!(!child.suffer(Fault::Kill), "nothing is left to be harmed");
+        tasks.stop(Duration::from_secs(5)).await;
+    }
+
+    /// Fails once, then tells how often it was asked.
+    #[derive(Debug, Default)]
+    struct Reluctant;
+
+    #[async_trait]
+    impl Prepare for Reluctant {
+        async fn prepare(&self, before: u32) -> anyhow::Result<Vec<String>> {
+            anyhow::ensure!(before > 0, "not yet");
+            Ok(vec![format!("start {before}")])
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_is_started_when_all_is_ready_with_what_that_adds() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = Spec {
+            name: "fake".into(),
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), "echo $0; exec sleep 600".into()],
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            log: dir.path().join("fake.log"),
+        };
+        let child = Arc::new(Child::new(spec).prepared_by(Reluctant));
+        let tasks = start(&child);
+        alive(&child).await;
+        assert_eq!(
+            child.life().restarts,
+            1,
+            "what is not ready counts as a death"
+        );
+        hexcab_testkit::eventually(|| async {
+            let said = std::fs::read_to_string(dir.path().join("fake.log")).ok()?;
+            (said == "start 1\n").then_some(())
+        })
+        .await;
+        child.stop().await;
+        tasks.stop(Duration::from_secs(5)).await;
+    }
+
+    const LEASH_OWNER: &str = "HEXCAB_TEST_LEASH_OWNER";
+
+    fn leashed(dir: &std::path::Path) -> Arc<Child> {
+        Arc::new(Child::new(Spec {
+            name: "leashed".into(),
+            program: "/bin/sh".into(),
+            arguments: vec![
+                "-c".into(),
+                "trap '' TERM; echo up; while :; do sleep 1; done".into(),
+            ],
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            log: dir.join("leashed.log"),
+        }))
+    }
+
+    /// Not a test by itself: the launcher that `a_process_goes_with_a_killed_launcher` kills.
+    #[tokio::test]
+    async fn launcher_for_the_kill_test() {
+        let Some(dir) = std::env::var_os(LEASH_OWNER) else {
+            return;
+        };
+        let child = leashed(std::path::Path::new(&dir));
+        let _tasks = start(&child);
+        println!("\nleashed {}", alive(&child).await);
+        std::future::pending::<()>().await;
+    }
+
+    #[tokio::test]
+    async fn a_process_goes_with_a_killed_launcher() {
+        use std::io::BufRead as _;
+        let dir = tempfile::tempdir().unwrap();
+        let name = "stack::child::tests::launcher_for_the_kill_test";
+        let mut launcher = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(LEASH_OWNER, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufReader::new(launcher.stdout.take().unwrap()).lines();
+        let pid = lines
+            .find_map(|line| line.unwrap().strip_prefix("leashed ")?.parse().ok())
+            .unwrap();
+        // Also one that can do nothing about it.
+        assert!(signal(pid, Signal::SIGSTOP));
+        launcher.kill().unwrap();
+        launcher.wait().unwrap();
+        hexcab_testkit::eventually(|| async {
+            (!matches!(state(pid), Some('T' | 'S' | 'R'))).then_some(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_killed_leaves_no_reader_and_is_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let child = leashed(dir.path());
+        let tasks = start(&child);
+        let first = alive(&child).await;
+        assert!(child.suffer(Fault::Kill));
+        let restarted = |life: &Life| life.restarts == 1 && life.pid.is_some();
+        let mut life = child.life.subscribe();
+        let second = life.wait_for(restarted).await.unwrap().pid.unwrap();
+        hexcab_testkit::eventually(|| async { group(first).is_empty().then_some(()) }).await;
+        child.stop_at_once().await;
+        hexcab_testkit::eventually(|| async { group(second).is_empty().then_some(()) }).await;
+        tasks.stop(Duration::from_secs(5)).await;
+    }
+
+    /// The living processes of a process group.
+    fn group(id: u32) -> Vec<u32> {
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let mut fields = stat
+                .rsplit_once(") ")
+                .map_or("", |(_, rest)| rest)
+                .split(' ');
+            let (state, group) = (fields.next(), fields.nth(1));
+            state != Some("Z") && group == Some(id.to_string().as_str())
+        })
+        .collect()
     }
 
     #[tokio::test]

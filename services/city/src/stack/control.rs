@@ -1,8 +1,8 @@
 //! The launcher's own endpoint on loopback: what runs, what traces were seen, and faults on order for tests.
 //!
 //! - `GET /status`, `GET /metrics`, `GET /traces`, `GET /traces/{trace}`
-//! - `POST /services/{name}/kill` (as a crash), `POST /services/{name}/restart` (gently; answers when healthy)
-//! - `POST /broker/restart`: an empty broker, everything pointed to it; answers when all are healthy
+//! - `POST /services/{name}/kill` (as a crash), `/stop` (it stands still), `/continue`, and `/restart` (gently; answers when
+//!   healthy), where the name may also be a store's: `postgres`, `kafka`
 //!
 //! Invariant: a web page cannot use it (requests with an `Origin` are refused). Does not: check who on this machine calls.
 
@@ -22,7 +22,11 @@ use hexcab_chassis::Tasks;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Running, health};
+use super::{
+    Running, health,
+    process::{Fault, resident_bytes},
+    until_one_healthy,
+};
 
 /// Answer of `GET /status`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,15 +43,15 @@ pub struct StatusView {
     pub up_s: u64,
     /// Kafka.
     pub brokers: String,
-    /// The launcher's resident memory (with the broker), bytes.
+    /// The launcher's resident memory, bytes.
     pub launcher_bytes: u64,
     /// Batches of spans that an external collector did not take.
     pub spans_dropped: u64,
-    /// The services, in the order they were started.
+    /// The stores and the services, in the order they were started.
     pub services: Vec<ServiceView>,
 }
 
-/// One service.
+/// One store or service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceView {
     /// Its name.
@@ -91,9 +95,8 @@ fn router(running: Arc<Running>) -> Router {
         .route("/metrics", get(metrics))
         .route("/traces", get(traces))
         .route("/traces/{trace}", get(trace))
-        .route("/broker/restart", post(renew_broker))
-        .route("/services/{name}/kill", post(kill))
         .route("/services/{name}/restart", post(restart))
+        .route("/services/{name}/{fault}", post(suffer))
         .layer(middleware::from_fn(refuse_web_pages))
         .with_state(running)
 }
@@ -106,17 +109,15 @@ async fn refuse_web_pages(request: Request, next: Next) -> Response {
 }
 
 async fn status(State(running): State<Arc<Running>>) -> Json<StatusView> {
-    let services = running.children.iter().map(|(service, (child, probe))| {
-        let (life, log) = (child.life(), running.folder.log(service.name()));
-        async move {
-            ServiceView {
-                name: service.name().to_owned(),
-                pid: life.pid,
-                restarts: life.restarts,
-                complaint: health::complaint(probe).await,
-                resident_bytes: life.pid.map_or(0, resident_bytes),
-                log: log.display().to_string(),
-            }
+    let services = running.members.iter().map(|member| async {
+        let life = member.process.life();
+        ServiceView {
+            name: member.name.to_owned(),
+            pid: life.pid,
+            restarts: life.restarts,
+            complaint: health::complaint(&member.probe).await,
+            resident_bytes: life.pid.map_or(0, resident_bytes),
+            log: member.log.display().to_string(),
         }
     });
     let file = running.file.lock().clone();
@@ -150,30 +151,25 @@ async fn trace(State(running): State<Arc<Running>>, Path(id): Path<String>) -> R
     )
 }
 
-async fn renew_broker(State(running): State<Arc<Running>>) -> Response {
-    answer(
-        running
-            .renew_broker()
-            .await
-            .map(|brokers| json!({ "brokers": brokers })),
-    )
-}
-
-async fn kill(State(running): State<Arc<Running>>, Path(name): Path<String>) -> Response {
-    let Some((_, child)) = running.child(&name) else {
+async fn suffer(
+    State(running): State<Arc<Running>>,
+    Path((name, fault)): Path<(String, Fault)>,
+) -> Response {
+    let Some(member) = running.member(&name) else {
         return unknown(&name);
     };
-    let pid = child.life().pid;
-    Json(json!({ "service": name, "pid": pid, "killed": child.kill() })).into_response()
+    let pid = member.process.life().pid;
+    let done = member.process.suffer(fault);
+    Json(json!({ "service": name, "pid": pid, "fault": fault, "done": done })).into_response()
 }
 
 async fn restart(State(running): State<Arc<Running>>, Path(name): Path<String>) -> Response {
-    let Some((service, child)) = running.child(&name) else {
+    let Some(member) = running.member(&name) else {
         return unknown(&name);
     };
-    child.restart().await;
-    let healthy = running.until_healthy(&[service]).await;
-    answer(healthy.map(|()| json!({ "service": name, "pid": child.life().pid })))
+    member.process.restart().await;
+    let healthy = until_one_healthy(member).await;
+    answer(healthy.map(|()| json!({ "service": name, "pid": member.process.life().pid })))
 }
 
 fn unknown(name: &str) -> Response {
@@ -185,18 +181,4 @@ fn answer(done: anyhow::Result<serde_json::Value>) -> Response {
         Ok(body) => Json(body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")).into_response(),
     }
-}
-
-/// Resident memory of a process; 0 where `/proc` does not say.
-fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let kib = status.lines().find_map(|line| {
-        line.strip_prefix("VmRSS:")?
-            .trim()
-            .strip_suffix("kB")?
-            .trim()
-            .parse()
-            .ok()
-    });
-    kib.map_or(0, |kib: u64| kib * 1024)
 }

@@ -49,6 +49,8 @@ pub struct CityFile {
     pub city: String,
     /// The launcher's process.
     pub pid: u32,
+    /// What the services stand on, by name.
+    pub stores: BTreeMap<String, StoreEntry>,
     /// The services, by name.
     pub services: BTreeMap<String, ServiceEntry>,
     /// The token that services show each other.
@@ -60,6 +62,13 @@ pub struct CityFile {
 pub struct ServiceEntry {
     /// Where it is called: gRPC, for the sandbox plain HTTP.
     pub grpc: String,
+    /// Its process when the city was started; the control endpoint knows the current one.
+    pub pid: Option<u32>,
+}
+
+/// A store of a running city.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoreEntry {
     /// Its process when the city was started; the control endpoint knows the current one.
     pub pid: Option<u32>,
 }
@@ -142,7 +151,7 @@ impl Folder {
         // Passable, not listable: Postgres may have to run as another user in it.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711))
             .context("set the folder's mode")?;
-        for part in ["keys", "logs"] {
+        for part in ["keys", "logs", "clocks"] {
             let part = path.join(part);
             std::fs::create_dir_all(&part)?;
             std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700))?;
@@ -163,6 +172,11 @@ impl Folder {
     /// The log of a service.
     pub fn log(&self, service: &str) -> PathBuf {
         self.path.join("logs").join(format!("{service}.log"))
+    }
+
+    /// How much a service's clocks are off, in a city that was started for faults.
+    pub fn clock(&self, service: &str) -> PathBuf {
+        self.path.join("clocks").join(service)
     }
 
     /// A secret's file, made with `content` if it is not there.

@@ -1,9 +1,14 @@
-//! Asks services whether they are serving, over `grpc.health.v1` (the sandbox: over HTTP).
+//! Asks services whether they are serving, over `grpc.health.v1` (the sandbox: over HTTP), and stores in their own words.
 //!
 //! Does not: decide what to do about one that is not.
 
 use std::time::Duration;
 
+use sqlx::{Connection as _, PgConnection};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tonic::transport::Endpoint;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -11,6 +16,10 @@ use tonic_health::pb::{
 
 /// How long one question may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Kafka's question of every client's first: which versions do you speak? Length, key 18, version 0, number 7, no name.
+const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
+/// Where its answer names the question and says whether all is well: length, number 7, error 0.
+const API_VERSIONS_ANSWER: [u8; 6] = [0, 0, 0, 7, 0, 0];
 
 /// How a service is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +28,10 @@ pub enum Probe {
     Grpc(String),
     /// `GET` of this URL answers 200.
     Http(String),
+    /// Postgres takes a connection at this URL and answers on it.
+    Postgres(String),
+    /// Kafka at this `host:port` says which versions it speaks.
+    Kafka(String),
 }
 
 /// What is wrong with it; none when it is serving.
@@ -26,6 +39,8 @@ pub async fn complaint(probe: &Probe) -> Option<String> {
     let asked = match probe {
         Probe::Grpc(url) => tokio::time::timeout(ASK_TIMEOUT, ask_grpc(url)).await,
         Probe::Http(url) => tokio::time::timeout(ASK_TIMEOUT, ask_http(url)).await,
+        Probe::Postgres(url) => tokio::time::timeout(ASK_TIMEOUT, ask_postgres(url)).await,
+        Probe::Kafka(address) => tokio::time::timeout(ASK_TIMEOUT, ask_kafka(address)).await,
     };
     asked.unwrap_or_else(|_| Some("does not answer".to_owned()))
 }
@@ -58,5 +73,49 @@ async fn ask_http(url: &str) -> Option<String> {
         Ok(answer) if answer.status().is_success() => None,
         Ok(answer) => Some(format!("answers {}", answer.status())),
         Err(_) => Some("does not listen yet".to_owned()),
+    }
+}
+
+async fn ask_postgres(url: &str) -> Option<String> {
+    let asked = async {
+        let mut connection = PgConnection::connect(url).await?;
+        connection.ping().await?;
+        connection.close().await
+    };
+    asked.await.err().map(|error| match error {
+        sqlx::Error::Io(_) => "does not listen yet".to_owned(),
+        error => error.to_string(),
+    })
+}
+
+async fn ask_kafka(address: &str) -> Option<String> {
+    let mut answer = [0; size_of::<u32>() + API_VERSIONS_ANSWER.len()];
+    let asked = async {
+        let mut connection = TcpStream::connect(address).await?;
+        connection.write_all(&API_VERSIONS).await?;
+        connection.read_exact(&mut answer).await
+    };
+    match asked.await {
+        Err(_) => Some("does not listen yet".to_owned()),
+        Ok(_) if answer.ends_with(&API_VERSIONS_ANSWER) => None,
+        Ok(_) => Some("does not speak Kafka's protocol".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_broker_that_stands_still_or_is_none_is_complained_of() {
+        let broker = hexcab_testkit::broker().brokers();
+        assert_eq!(complaint(&Probe::Kafka(broker)).await, None);
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let said = complaint(&Probe::Kafka(address.clone())).await;
+        assert_eq!(said.as_deref(), Some("does not answer"));
+        drop(silent);
+        let said = complaint(&Probe::Kafka(address)).await;
+        assert_eq!(said.as_deref(), Some("does not listen yet"));
     }
 }

@@ -6,16 +6,20 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use serde::{Deserialize, Serialize};
 
 use super::{
     child::Spec,
     folder::{Folder, KeyFiles},
     health::Probe,
+    links::Links,
+    node::Node,
     ports::Ports,
 };
 
-/// A service of the city.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A service of the city. As text it is its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Service {
     /// The payment processor's stand-in.
     Sandbox,
@@ -71,6 +75,22 @@ impl Service {
         }
     }
 
+    /// The services that it calls.
+    pub const fn peers(self) -> &'static [Self] {
+        match self {
+            Self::Sandbox | Self::Location | Self::Trip | Self::Pricing => &[],
+            Self::Payment => &[Self::Sandbox],
+            Self::Dispatch => &[Self::Trip, Self::Location],
+            Self::Gateway => &[
+                Self::Trip,
+                Self::Pricing,
+                Self::Location,
+                Self::Dispatch,
+                Self::Payment,
+            ],
+        }
+    }
+
     /// Its database, if it has one.
     pub const fn database(self) -> Option<&'static str> {
         match self {
@@ -96,6 +116,8 @@ pub struct PortPlan {
     pub postgres: u16,
     /// Where payment takes the processor's webhooks.
     pub webhook: u16,
+    /// Kafka.
+    pub kafka: u16,
 }
 
 /// Ports that somebody asked for.
@@ -116,6 +138,9 @@ pub struct WantedPorts {
     /// Port of Postgres [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub postgres_port: Option<u16>,
+    /// Port of Kafka [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub kafka_port: Option<u16>,
 }
 
 impl PortPlan {
@@ -125,26 +150,13 @@ impl PortPlan {
     /// When a wanted one is taken.
     pub fn find(wanted: WantedPorts, ports: &mut Ports) -> anyhow::Result<Self> {
         // Those asked for first, so that none of them is handed out as a free one.
-        let http = wanted
-            .gateway_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
-        let grpc = wanted
-            .gateway_grpc_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
-        let sign_in = wanted
-            .sign_in_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
-        let control = wanted
-            .control_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
-        let postgres = wanted
-            .postgres_port
-            .map(|port| ports.take(Some(port)))
-            .transpose()?;
+        let mut asked = |port: Option<u16>| port.map(|port| ports.take(Some(port))).transpose();
+        let http = asked(wanted.gateway_port)?;
+        let grpc = asked(wanted.gateway_grpc_port)?;
+        let sign_in = asked(wanted.sign_in_port)?;
+        let control = asked(wanted.control_port)?;
+        let postgres = asked(wanted.postgres_port)?;
+        let kafka = asked(wanted.kafka_port)?;
         let mut or_free = |port: Option<u16>| port.map_or_else(|| ports.take(None), Ok);
         let mut services = [0; Service::ALL.len()];
         for (service, port) in Service::ALL.into_iter().zip(&mut services) {
@@ -158,16 +170,22 @@ impl PortPlan {
             otlp: or_free(None)?,
             postgres: or_free(postgres)?,
             webhook: or_free(None)?,
+            kafka: or_free(kafka)?,
         })
     }
 
     /// Where a service is called: gRPC, for the sandbox plain HTTP.
     pub fn url(&self, service: Service) -> String {
-        url(self.services[service as usize])
+        url(self.port(service))
+    }
+
+    /// Where a service listens for its peers.
+    pub const fn port(&self, service: Service) -> u16 {
+        self.services[service as usize]
     }
 
     fn listen(&self, service: Service) -> String {
-        listen(self.services[service as usize])
+        listen(self.port(service))
     }
 }
 
@@ -176,7 +194,8 @@ pub fn url(port: u16) -> String {
     format!("http://{}", listen(port))
 }
 
-fn listen(port: u16) -> String {
+/// `127.0.0.1:port`.
+pub fn listen(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
@@ -188,6 +207,8 @@ pub struct Wiring<'a> {
     pub folder: &'a Folder,
     /// Who listens where.
     pub ports: PortPlan,
+    /// What stands between them.
+    pub links: &'a Links,
     /// Postgres' URL without a database.
     pub postgres: String,
     /// Kafka.
@@ -196,6 +217,8 @@ pub struct Wiring<'a> {
     pub otlp: String,
     /// The clock.
     pub clock: String,
+    /// Whether it can be stepped, a process at a time.
+    pub faults: bool,
     /// The city's id.
     pub city: String,
     /// A data folder, if there is one.
@@ -214,8 +237,8 @@ pub struct Wiring<'a> {
 
 /// The binary of the simulator, which is no part of a city.
 pub const SIMULATOR: &str = "hexcab-simulator";
-/// The variable that carries the broker's address.
-pub const BROKERS_VARIABLE: &str = "HEXCAB_KAFKA__BROKERS";
+/// Our own, which is the embedded stack's broker too.
+pub const LAUNCHER: &str = "hexcab";
 
 impl Wiring<'_> {
     /// How a service is asked for its health.
@@ -263,14 +286,15 @@ impl Wiring<'_> {
         // The processor is somebody else, who lives in real time.
         if service != Service::Sandbox {
             environment.set("CLOCK", &self.clock);
+            if self.faults {
+                environment.set("CLOCK_SKEW", self.folder.clock(service.name()).display());
+            }
         }
         if let Some(database) = service.database() {
-            environment.set("POSTGRES__URL", format!("{}{database}", self.postgres));
+            environment.set("POSTGRES__URL", self.postgres_of(service, database));
         }
         if service != Service::Sandbox {
-            environment
-                .0
-                .push((BROKERS_VARIABLE.to_owned(), self.brokers.clone()));
+            environment.set("KAFKA__BROKERS", &self.brokers);
         }
         if !matches!(service, Service::Sandbox | Service::Payment) {
             environment.set("CITIES", format!("[\"{}\"]", self.city));
@@ -298,38 +322,47 @@ impl Wiring<'_> {
                 self.data(environment);
             }
             Service::Payment => {
-                environment.set("PROCESSOR__URL", self.ports.url(Service::Sandbox));
+                environment.set("PROCESSOR__URL", self.peer(service, Service::Sandbox));
                 environment.set("PROCESSOR__API_KEY_FILE", self.processor_key.display());
                 environment.set("WEBHOOK__LISTEN", listen(self.ports.webhook));
                 environment.set("WEBHOOK__SECRETS_FILE", self.webhook_secret.display());
             }
             Service::Dispatch => {
-                self.peers(environment, &[Service::Trip, Service::Location]);
+                self.peers(service, environment);
                 self.data(environment);
             }
             Service::Gateway => {
                 environment.set("HTTP__LISTEN", listen(self.ports.http));
                 environment.set("AUTH__PUBLIC_KEY_FILE", self.user_keys.public.display());
-                let peers = [
-                    Service::Trip,
-                    Service::Pricing,
-                    Service::Location,
-                    Service::Dispatch,
-                    Service::Payment,
-                ];
-                self.peers(environment, &peers);
+                self.peers(service, environment);
             }
         }
     }
 
-    fn peers(&self, environment: &mut Environment, peers: &[Service]) {
+    fn peers(&self, service: Service, environment: &mut Environment) {
         environment.set("PEERS_TOKEN_FILE", self.service_token.display());
-        for peer in peers {
+        for peer in service.peers() {
             environment.set(
                 &format!("PEERS__{}", peer.name().to_uppercase()),
-                self.ports.url(*peer),
+                self.peer(service, *peer),
             );
         }
+    }
+
+    /// Where a service finds another.
+    fn peer(&self, from: Service, to: Service) -> String {
+        let (own, direct) = (Node::Service(from), self.ports.port(to));
+        url(self.links.port(own, Node::Service(to), direct))
+    }
+
+    /// Where a service finds its database.
+    fn postgres_of(&self, service: Service, database: &str) -> String {
+        let direct = self.ports.postgres;
+        let port = self
+            .links
+            .port(Node::Service(service), Node::Postgres, direct);
+        let server = self.postgres.replace(&listen(direct), &listen(port));
+        format!("{server}{database}")
     }
 
     fn data(&self, environment: &mut Environment) {
@@ -340,10 +373,17 @@ impl Wiring<'_> {
 }
 
 /// A clean environment: what programs need, and `HEXCAB_*`.
-struct Environment(Vec<(String, String)>);
+pub struct Environment(Vec<(String, String)>);
+
+impl From<Environment> for Vec<(String, String)> {
+    fn from(environment: Environment) -> Self {
+        environment.0
+    }
+}
 
 impl Environment {
-    fn new() -> Self {
+    /// Only what programs need.
+    pub fn new() -> Self {
         let kept = [
             "PATH",
             "HOME",
@@ -360,7 +400,8 @@ impl Environment {
         Self(kept.collect())
     }
 
-    fn set(&mut self, key: &str, value: impl std::fmt::Display) {
+    /// Sets `HEXCAB_<key>`.
+    pub fn set(&mut self, key: &str, value: impl std::fmt::Display) {
         self.0.push((format!("HEXCAB_{key}"), value.to_string()));
     }
 }
@@ -417,6 +458,7 @@ mod tests {
             plan.otlp,
             plan.postgres,
             plan.webhook,
+            plan.kafka,
         ];
         let all: BTreeSet<u16> = plan.services.into_iter().chain(rest).collect();
         assert_eq!(all.len(), Service::ALL.len() + rest.len());

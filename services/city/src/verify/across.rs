@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Context as _;
+use hexcab_types::Timestamp;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -78,31 +79,17 @@ pub async fn run(databases: &mut Databases) -> anyhow::Result<Vec<Outcome>> {
     .await
     .context("read balances")?;
     let debts = debts(&mut databases.payment).await?;
-    Ok(vec![
+    let mut outcomes = vec![
         money_of_trips(&trips, &intents, &debts),
         holds(&trips, &intents),
         processor(&intents, &charges),
         processor_account(&charges, &balances),
         drivers_owed(&trips, &intents, &balances),
-        delivered(
-            EVENTS_TRIP_PAYMENT,
-            &mut databases.trip,
-            &mut databases.payment,
-        )
-        .await?,
-        delivered(
-            EVENTS_TRIP_PRICING,
-            &mut databases.trip,
-            &mut databases.pricing,
-        )
-        .await?,
-        delivered(
-            EVENTS_PAYMENT_TRIP,
-            &mut databases.payment,
-            &mut databases.trip,
-        )
-        .await?,
-    ])
+    ];
+    for what in &DELIVERIES {
+        outcomes.push(delivered(what, databases).await?);
+    }
+    Ok(outcomes)
 }
 
 async fn debts(payment: &mut PgConnection) -> anyhow::Result<Debts> {
@@ -382,54 +369,113 @@ fn drivers_owed(trips: &[Trip], intents: &[Intent], balances: &[(String, String,
 struct Delivery {
     name: &'static str,
     says: &'static str,
+    /// Whose outbox, and whose inbox.
+    from: Party,
+    to: Party,
     /// Event ids that the consumer has an effect for.
     sent: &'static str,
     /// Event ids that it has taken in.
     taken: &'static str,
 }
 
-const EVENTS_TRIP_PAYMENT: Delivery = Delivery {
-    name: "events trip→payment",
-    says: "payment took in every request, activation and end of a trip, once",
-    sent: "SELECT o.event_id FROM outbox o JOIN trip_events e ON e.event = o.event_id JOIN trips t ON t.id = e.trip
-           WHERE t.fare_minor > 0 AND e.kind IN ('TripRequested', 'TripActivated', 'TripCompleted', 'TripCancelled', 'TripExpired')",
-    taken: "SELECT event_id FROM inbox WHERE consumer = 'payment'",
-};
+#[derive(Clone, Copy)]
+enum Party {
+    Trip,
+    Payment,
+    Pricing,
+}
 
-const EVENTS_TRIP_PRICING: Delivery = Delivery {
-    name: "events trip→pricing",
-    says: "pricing took in every request and activation of a trip, once",
-    sent: "SELECT event_id FROM outbox WHERE kind IN ('hexcab.trip.v1.TripRequested', 'hexcab.trip.v1.TripActivated')",
-    taken: "SELECT event_id FROM inbox WHERE consumer = 'pricing'
-            AND kind IN ('hexcab.trip.v1.TripRequested', 'hexcab.trip.v1.TripActivated')",
-};
+impl Party {
+    const fn of(self, databases: &mut Databases) -> &mut PgConnection {
+        match self {
+            Self::Trip => &mut databases.trip,
+            Self::Payment => &mut databases.payment,
+            Self::Pricing => &mut databases.pricing,
+        }
+    }
+}
 
-const EVENTS_PAYMENT_TRIP: Delivery = Delivery {
-    name: "events payment→trip",
-    says: "trip took in every event of payment, once",
-    sent: "SELECT event_id FROM outbox WHERE topic = 'hexcab.payment.v1'",
-    taken: "SELECT event_id FROM inbox WHERE consumer = 'trip'",
-};
+const DELIVERIES: [Delivery; 3] = [
+    Delivery {
+        name: "events trip→payment",
+        says: "payment took in every request, activation and end of a trip, once",
+        from: Party::Trip,
+        to: Party::Payment,
+        sent: "SELECT o.event_id FROM outbox o JOIN trip_events e ON e.event = o.event_id JOIN trips t ON t.id = e.trip
+               WHERE t.fare_minor > 0 AND e.kind IN ('TripRequested', 'TripActivated', 'TripCompleted', 'TripCancelled', 'TripExpired')",
+        taken: "SELECT event_id FROM inbox WHERE consumer = 'payment'",
+    },
+    Delivery {
+        name: "events trip→pricing",
+        says: "pricing took in every request and activation of a trip, once",
+        from: Party::Trip,
+        to: Party::Pricing,
+        sent: "SELECT event_id FROM outbox WHERE kind IN ('hexcab.trip.v1.TripRequested', 'hexcab.trip.v1.TripActivated')",
+        taken: "SELECT event_id FROM inbox WHERE consumer = 'pricing'
+                AND kind IN ('hexcab.trip.v1.TripRequested', 'hexcab.trip.v1.TripActivated')",
+    },
+    Delivery {
+        name: "events payment→trip",
+        says: "trip took in every event of payment, once",
+        from: Party::Payment,
+        to: Party::Trip,
+        sent: "SELECT event_id FROM outbox WHERE topic = 'hexcab.payment.v1'",
+        taken: "SELECT event_id FROM inbox WHERE consumer = 'trip'",
+    },
+];
+
+/// Events written by then (the machine's time) that were not taken in yet, by delivery.
+///
+/// # Errors
+/// When a database cannot be asked.
+pub async fn undelivered(
+    databases: &mut Databases,
+    by: Timestamp,
+) -> anyhow::Result<Vec<(&'static str, usize)>> {
+    let mut counts = Vec::new();
+    for what in &DELIVERIES {
+        let taken = ids(what.to.of(databases), what.taken, what.name).await?;
+        let old = "SELECT event_id FROM outbox WHERE write_time <= $1";
+        let old: HashSet<Uuid> = sqlx::query_scalar(old)
+            .bind(by)
+            .fetch_all(what.from.of(databases))
+            .await
+            .context(what.name)?
+            .into_iter()
+            .collect();
+        let sent = ids(what.from.of(databases), what.sent, what.name).await?;
+        let missing = sent
+            .iter()
+            .filter(|id| old.contains(id) && !taken.contains(id));
+        counts.push((what.name, missing.count()));
+    }
+    Ok(counts)
+}
+
+async fn ids(
+    database: &mut PgConnection,
+    sql: &'static str,
+    name: &'static str,
+) -> anyhow::Result<HashSet<Uuid>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(sql)
+        .fetch_all(database)
+        .await
+        .context(name)?;
+    Ok(ids.into_iter().collect())
+}
+
+/// From which id on an outbox has everything: what came before was dropped on purpose, and still is in inboxes.
+const KEPT_FROM: &str = "SELECT kept_from FROM bus_tables WHERE name = 'outbox'";
 
 /// The inbox's key makes "at most once"; this is "at least once", and nothing from nowhere.
-async fn delivered(
-    what: Delivery,
-    from: &mut PgConnection,
-    to: &mut PgConnection,
-) -> anyhow::Result<Outcome> {
+async fn delivered(what: &Delivery, databases: &mut Databases) -> anyhow::Result<Outcome> {
     // The receiver first: what is sent meanwhile is then missing, and settles; the other way round it would be phantoms.
-    let taken: HashSet<Uuid> = sqlx::query_scalar(what.taken)
-        .fetch_all(to)
+    let taken = ids(what.to.of(databases), what.taken, what.name).await?;
+    let sent = ids(what.from.of(databases), what.sent, what.name).await?;
+    let kept_from: Uuid = sqlx::query_scalar(KEPT_FROM)
+        .fetch_one(what.from.of(databases))
         .await
-        .context(what.name)?
-        .into_iter()
-        .collect();
-    let sent: HashSet<Uuid> = sqlx::query_scalar(what.sent)
-        .fetch_all(from)
-        .await
-        .context(what.name)?
-        .into_iter()
-        .collect();
+        .context(what.name)?;
     let finding = |id: &Uuid, detail: &str| Finding {
         id: id.to_string(),
         detail: detail.to_owned(),
@@ -439,6 +485,7 @@ async fn delivered(
         .map(|id| finding(id, "was not taken in"));
     let phantoms = taken
         .difference(&sent)
+        .filter(|id| **id >= kept_from)
         .map(|id| finding(id, "was taken in and never sent"));
     Ok(Outcome::new(
         what.name,

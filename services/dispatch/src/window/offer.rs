@@ -6,7 +6,7 @@
 //! - no answer → the trip is in doubt: looked up before it is in a window again
 
 use futures::{StreamExt as _, stream};
-use hexcab_chassis::status::reason;
+use hexcab_chassis::{crash, status::reason};
 use hexcab_proto::trip::v1::{OfferTripRequest, Trip};
 use tonic::{Code, Status};
 use tracing::{Instrument as _, Span, field::Empty};
@@ -55,6 +55,7 @@ impl Window<'_> {
         let context =
             hexcab_telemetry::traceparent_of(&span).or_else(|| planned.request.context.clone());
         self.tell(&decision, context);
+        crash::point("dispatch.decided");
         self.offer(&planned.request, &decision, &chosen)
             .instrument(span)
             .await
@@ -71,6 +72,7 @@ impl Window<'_> {
             pickup_distance_m: whole(chosen.distance_m),
         };
         let verdict = verdict(self.run.trips.offer(&offer).await);
+        crash::point("dispatch.offered");
         Span::current().record("hexcab.offer.outcome", verdict.name());
         self.take_in(request, chosen, verdict).await
     }

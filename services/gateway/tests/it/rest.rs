@@ -558,3 +558,47 @@ async fn a_driver_reports_that_nobody_came_and_an_operator_looks_for_another_dri
         .await;
     assert_eq!(stranger.status, 403, "{stranger:?}");
 }
+
+#[tokio::test]
+async fn whatever_moves_money_wants_a_key_and_a_sound_body() {
+    let house = House::open().await;
+    let operator = house.user(&format!("operators/{}", Uuid::new_v4()));
+    let me = house.user(&rider());
+    let (trip, payout) = (Uuid::new_v4(), Uuid::new_v4());
+    let amount = json!({"amount_minor": 200, "currency": "USD"});
+    let tip = format!("/v1/trips/{trip}/tip");
+    let refund = format!("/v1/operator/trips/{trip}/refund");
+    for (user, path, body) in [
+        (&me, tip.clone(), json!({"amount": amount})),
+        (&operator, refund.clone(), json!({"reason": "late"})),
+        (
+            &operator,
+            "/v1/operator/payouts".to_owned(),
+            json!({"currency": "USD"}),
+        ),
+        (
+            &operator,
+            format!("/v1/operator/payouts/{payout}/confirm"),
+            json!({}),
+        ),
+    ] {
+        let refused = user.post_with(&path, &[], body).await;
+        assert_eq!(refused.status, 400, "{path}: {refused:?}");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains("Idempotency-Key"), "{path}: {detail}");
+    }
+    let key = Uuid::new_v4().to_string();
+    let headers = [("idempotency-key", key.as_str())];
+    let float = json!({"amount": {"amount_minor": 2.5, "currency": "USD"}});
+    me.post_with(&tip, &headers, float)
+        .await
+        .refused(400, "FIELD_INVALID");
+    operator
+        .get("/v1/operator/payouts/soon")
+        .await
+        .refused(400, "FIELD_INVALID");
+    // Not his to do.
+    me.post_with(&refund, &headers, json!({"reason": "I was late"}))
+        .await
+        .refused(403, "WRONG_ROLE");
+}

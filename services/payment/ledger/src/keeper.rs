@@ -123,18 +123,16 @@ async fn load_pendings(
     }
     let closed: Vec<TransferId> = wanted.into_iter().collect();
     for (recorded, fate) in rows::fates(conn, &closed).await? {
-        let promise = match fate {
-            Some(fate) => Pending {
+        // Known as a transfer too: the group may state that very promise again.
+        book.know_transfer(recorded.transfer);
+        if let Some(fate) = fate {
+            let promise = Pending {
                 movement: recorded.movement,
                 expires_at: recorded.expires_at,
                 fate,
-            },
-            None => {
-                book.know_transfer(recorded.transfer);
-                continue;
-            }
-        };
-        book.know_pending(recorded.transfer.id, promise);
+            };
+            book.know_pending(recorded.transfer.id, promise);
+        }
     }
     Ok(())
 }

@@ -97,6 +97,7 @@ mod keeper;
 mod reads;
 mod refusal;
 mod rows;
+mod statement;
 mod transfer;
 
 use hexcab_pg::{Pg, PgError};
@@ -107,12 +108,12 @@ pub use book::{AccountKey, Book, Decision, Fate, Line, Pending, Verdict, expiry}
 pub use code::{Code, CodeError};
 pub use error::LedgerError;
 pub use keeper::{expire_due, set_limits, submit};
-pub use reads::{
-    Balance, Cursor, CursorError, Page, Period, Statement, StatementLine, TrialBalance, Violation,
-    balance, statement, trial_balance, violations,
-};
+pub use reads::{Balance, TrialBalance, Violation, balance, trial_balance, violations};
 pub use refusal::Refusal;
 pub use rows::{Recorded, fetch, of_reference, resolution};
+pub use statement::{
+    Cursor, CursorError, PAGE_MAX, Page, Period, Statement, StatementLine, statement,
+};
 pub use transfer::{AMOUNT_MAX_MINOR, Action, GROUP_MAX, Movement, Transfer, TransferId};
 
 /// The role that the service runs under (`Pg::connect_as`): it may add transfers and change nothing.

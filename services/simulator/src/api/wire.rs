@@ -93,6 +93,9 @@ pub struct TripView {
     /// How it was cancelled.
     #[serde(default)]
     pub cancellation: Option<Cancellation>,
+    /// What it cost in the end.
+    #[serde(default)]
+    pub charge: Option<Amount>,
     /// When it was requested, city time.
     #[serde(default)]
     pub created_at: Option<DateTime<Utc>>,
@@ -105,6 +108,15 @@ pub struct TripView {
     /// From when the driver may say that nobody came, city time.
     #[serde(default)]
     pub no_show_at: Option<DateTime<Utc>>,
+}
+
+/// An amount of money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    /// In the currency's minor unit.
+    pub amount_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
 }
 
 /// How a trip was cancelled.

@@ -5,7 +5,7 @@ use hexcab_types::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    api::wire::{State, TripView},
+    api::wire::{Amount, State, TripView},
     tally::{Stage, Tally},
 };
 
@@ -21,6 +21,7 @@ pub struct Journey {
     arrived: bool,
     picked_up: bool,
     cancelling: bool,
+    charge: Option<Amount>,
 }
 
 impl Journey {
@@ -36,6 +37,7 @@ impl Journey {
             arrived: false,
             picked_up: false,
             cancelling: false,
+            charge: None,
         }
     }
 
@@ -57,6 +59,13 @@ impl Journey {
     /// Nothing comes after.
     pub const fn is_over(&self) -> bool {
         self.state.is_final()
+    }
+
+    /// What the ride cost, once it is completed.
+    pub fn cost(&self) -> Option<&Amount> {
+        self.charge
+            .as_ref()
+            .filter(|_| self.state == State::Completed)
     }
 
     /// Not in the car, not over, and not cancelled already.
@@ -82,6 +91,7 @@ impl Journey {
             return;
         }
         (self.version, self.state) = (view.version, view.state);
+        self.charge.clone_from(&view.charge);
         if view.epoch > 0 {
             tally.offered(self.trip);
         }
@@ -162,6 +172,7 @@ mod tests {
             dropoff: place,
             start_code: None,
             cancellation: None,
+            charge: None,
             created_at: Some(at(0)),
             accepted_at: on.then(|| at(10)),
             arrived_at: (on && state != State::EnRoute).then(|| at(70)),

@@ -15,7 +15,9 @@ pub fn refusal(error: &PgError) -> Option<Refusal> {
         "trips_one_engagement_per_driver" => Some(Refusal::DriverBusy),
         "trips_no_offer_to_excluded" => Some(Refusal::DriverExcluded),
         "trips_acceptance_of_the_open_offer" => Some(Refusal::OfferSuperseded),
-        "start_code_attempts_within_limit" => Some(Refusal::StartCodeLocked),
+        "start_code_attempts_within_limit" | "trips_start_is_not_locked" => {
+            Some(Refusal::StartCodeLocked)
+        }
         "trips_acceptance_in_time" => Some(Refusal::OfferExpired),
         _ => None,
     }

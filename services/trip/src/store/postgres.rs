@@ -1,35 +1,47 @@
 //! Trips in Postgres: decide and keep, in one SERIALIZABLE transaction a command.
 //!
-//! Round trips of a command: BEGIN, claim and fetch, outbox, change, COMMIT. Does not: know protobuf (how an event is
-//! written is passed in) or decide anything (the domain and the guards of the database do).
+//! Round trips of a command: one (see `at_once`); where that is not enough, BEGIN, claim and fetch, change, COMMIT.
+//! Does not: know protobuf (how an event is written is passed in) or decide anything (the domain and the guards of the
+//! database do).
 
 use std::sync::Arc;
 
-use hexcab_bus::{Incoming, inbox};
-use hexcab_chassis::Clock;
+use hexcab_bus::{Incoming, inbox, outbox};
+use hexcab_chassis::{Clock, crash};
 use hexcab_pg::Pg;
 use hexcab_types::{Timestamp, TripId};
 use sqlx::PgConnection;
 use tracing::{Span, field::Empty};
 
 use super::{
-    Consumed, Due, Encode, ExecuteError, Filter, PageToken, RequestKey, fetch, guards, list,
-    requests::{self, Answer},
-    save::{self, Change},
+    Answer, Consumed, Due, Encode, ExecuteError, Filter, PageToken, RequestKey, fetch, guards,
+    list,
+    near::Near,
+    requests,
+    save::{self, Change, Place},
     start_codes,
 };
 use crate::domain::{
-    self, Canceller, Command, NewTrip, Refusal, RefusalKind, RuleBook, Rules, State, Trip, decide,
+    self, Command, Deadline, Event, NewTrip, Refusal, RefusalKind, RuleBook, Rules, Trip,
+    deadline::rider_is_busy, decide,
 };
 
 /// The name of this consumer in the inbox.
 pub const CONSUMER: &str = "trip";
+/// Trips that are remembered unless one says otherwise: about 1 kB each.
+pub const TRIPS_REMEMBERED: u64 = 20_000;
+
+/// A trip as it was just written, and where; to be remembered once that is committed.
+type Written = (Arc<Trip>, Place);
+/// What a transaction answers, and what it wrote.
+type Told = Result<(Answer, Option<Place>), Refusal>;
 
 /// The keeper of trips; clones share it.
 #[derive(Clone)]
 pub struct Trips {
-    pg: Pg,
-    clock: Clock,
+    pub(super) pg: Pg,
+    pub(super) clock: Clock,
+    pub(super) near: Near,
     rules: Arc<RuleBook>,
     encode: Encode,
 }
@@ -40,8 +52,18 @@ impl Trips {
         Self {
             pg,
             clock,
+            near: Near::of(TRIPS_REMEMBERED),
             rules: Arc::new(rules),
             encode,
+        }
+    }
+
+    /// The same, remembering so many trips; none: every command is a transaction of several round trips.
+    #[must_use]
+    pub fn remembering(self, trips: u64) -> Self {
+        Self {
+            near: Near::of(trips),
+            ..self
         }
     }
 
@@ -50,30 +72,29 @@ impl Trips {
     /// # Errors
     /// See [`ExecuteError`]; refusals are kept under the key.
     #[tracing::instrument(name = "trip.create", skip_all, fields(hexcab.trip.id = Empty, hexcab.trip.state = Empty))]
-    pub async fn create(&self, key: RequestKey, new: NewTrip) -> Result<Trip, ExecuteError> {
+    pub async fn create(&self, key: RequestKey, new: NewTrip) -> Result<Answer, ExecuteError> {
         let (key, new) = (&key, &new);
-        let answer = self.pg.idempotent("trip.create", |mut tx| async move {
+        if let Some(trip) = self.create_at_once(key, new).await? {
+            return Ok(done(trip));
+        }
+        let told = self.pg.idempotent("trip.create", |mut tx| async move {
             let now = self.clock.now();
             if !requests::claim(&mut tx, key, now).await? {
-                return requests::replay(&mut tx, key).await;
+                return again(requests::replay(&mut tx, key).await);
             }
             let made = self
                 .rules(&new.quote.city, &new.quote.product)
                 .and_then(|rules| domain::request(new.clone(), rules, now));
             match made {
                 Ok((trip, event)) => {
-                    let change = Change {
-                        after: &trip,
-                        event: &event,
-                        request: Some(key.id),
-                    };
-                    save::insert(&mut tx, &change, self.encode).await?;
-                    Ok(Ok(trip))
+                    let change = self.change(&trip, &event, Some(key));
+                    let place = save::insert(&mut tx, &change).await?;
+                    Ok(Ok((Answer::Done(Arc::new(trip)), Some(place))))
                 }
                 Err(refusal) => self.refused(&mut tx, key, refusal).await,
             }
         });
-        self.answered(key, answer.await).await
+        self.answered(key, told.await).await
     }
 
     /// Does a command to a trip.
@@ -86,13 +107,16 @@ impl Trips {
         key: RequestKey,
         id: TripId,
         command: Command,
-    ) -> Result<Trip, ExecuteError> {
+    ) -> Result<Answer, ExecuteError> {
         let (key, command) = (&key, &command);
-        let answer = self.pg.idempotent("trip.execute", |mut tx| async move {
+        if let Some(trip) = self.execute_at_once(key, id, command).await? {
+            return Ok(done(trip));
+        }
+        let told = self.pg.idempotent("trip.execute", |mut tx| async move {
             let now = self.clock.now();
             let (claimed, trip) = fetch::claim_and_fetch(&mut tx, key, id, now).await?;
             if !claimed {
-                return requests::replay(&mut tx, key).await;
+                return again(requests::replay(&mut tx, key).await);
             }
             let mut trip = trip.ok_or(ExecuteError::NoSuchTrip)?;
             if let Command::Start { .. } = command {
@@ -100,7 +124,7 @@ impl Trips {
             }
             let wrong_codes = trip.wrong_codes;
             match self.step(&mut tx, trip, command, now, Some(key)).await? {
-                Ok(trip) => Ok(Ok(trip)),
+                Ok((trip, place)) => Ok(Ok((Answer::Done(trip), Some(place)))),
                 Err(refusal) => {
                     if refusal == Refusal::WrongStartCode {
                         start_codes::count(&mut tx, id, wrong_codes).await?;
@@ -109,7 +133,7 @@ impl Trips {
                 }
             }
         });
-        self.answered(key, answer.await).await
+        self.answered(key, told.await).await
     }
 
     /// Does what an event of another service asks for, once: its inbox row and the change are one transaction. A command
@@ -129,10 +153,10 @@ impl Trips {
         }
         let consumed = self.pg.idempotent("trip.consume", |mut tx| async move {
             if !inbox::first_time(&mut tx, CONSUMER, event).await? {
-                return Ok(Consumed::Before);
+                return Ok::<_, ExecuteError>((Consumed::Before, None));
             }
             let Some((id, command)) = order else {
-                return Ok(Consumed::Noted);
+                return Ok((Consumed::Noted, None));
             };
             let trip = fetch::fetch(&mut tx, *id)
                 .await?
@@ -140,12 +164,14 @@ impl Trips {
             let stepped = self
                 .step(&mut tx, trip, command, self.clock.now(), None)
                 .await?;
-            Ok::<_, ExecuteError>(
-                stepped.map_or_else(Consumed::Refused, |trip| Consumed::Done(Box::new(trip))),
-            )
+            Ok(stepped.map_or_else(
+                |refusal| (Consumed::Refused(refusal), None),
+                |(trip, place)| (Consumed::Done(trip), Some(place)),
+            ))
         });
-        let consumed = consumed.await?;
+        let (consumed, place) = consumed.await?;
         if let Consumed::Done(trip) = &consumed {
+            self.remember(trip, place);
             Span::current().record("hexcab.trip.state", trip.state.name());
         }
         Ok(consumed)
@@ -157,34 +183,37 @@ impl Trips {
     /// # Errors
     /// See [`ExecuteError`]; never `Refused`.
     #[tracing::instrument(name = "trip.expire", skip_all, fields(hexcab.trip.id = %id, hexcab.trip.state = Empty))]
-    pub async fn carry_out_deadline(&self, id: TripId) -> Result<Option<Trip>, ExecuteError> {
-        let carried_out = match self.on_deadline(id, deadline_of).await {
+    pub async fn carry_out_deadline(&self, id: TripId) -> Result<Option<Arc<Trip>>, ExecuteError> {
+        let carried_out = match self.on_deadline(id, |deadline| deadline.order).await {
             // The index that keeps a rider to one trip undid the activation (I1).
             Err(ExecuteError::Pg(error)) if guards::refusal(&error) == Some(Refusal::RiderBusy) => {
-                self.on_deadline(id, called_off_as_busy).await?
+                self.on_deadline(id, |_| rider_is_busy()).await?
             }
             carried_out => carried_out?,
         };
-        if let Some(trip) = &carried_out {
+        Ok(carried_out.map(|(trip, place)| {
+            self.remember(&trip, Some(place));
             Span::current().record("hexcab.trip.state", trip.state.name());
-        }
-        Ok(carried_out)
+            trip
+        }))
     }
 
     async fn on_deadline(
         &self,
         id: TripId,
-        command: fn(&State) -> Option<Command>,
-    ) -> Result<Option<Trip>, ExecuteError> {
+        order: fn(Deadline) -> Command,
+    ) -> Result<Option<Written>, ExecuteError> {
         let transaction = self.pg.serializable("trip.expire", |mut tx| async move {
             let now = self.clock.now();
             let Some(trip) = fetch::lock_due(&mut tx, id, now).await? else {
                 return Ok(None);
             };
-            let Some(command) = command(&trip.state) else {
+            let Some(deadline) = domain::deadline(&trip) else {
                 return Ok(None);
             };
-            let stepped = self.step(&mut tx, trip, &command, now, None).await?;
+            let stepped = self
+                .step(&mut tx, trip, &order(deadline), now, None)
+                .await?;
             if let Err(refusal) = &stepped {
                 tracing::warn!(trip.id = %id, reason = refusal.reason(), "a deadline was refused");
             }
@@ -236,30 +265,58 @@ impl Trips {
         command: &Command,
         now: Timestamp,
         key: Option<&RequestKey>,
-    ) -> Result<Answer, ExecuteError> {
-        let decided = self
-            .rules(&trip.order.city, &trip.order.product)
-            .and_then(|rules| decide(&trip, command, rules, now));
-        let event = match decided {
+    ) -> Result<Result<Written, Refusal>, ExecuteError> {
+        let event = match self.decide(&trip, command, now) {
             Ok(event) => event,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let after = trip.apply(&event, now);
-        let change = Change {
-            after: &after,
-            event: &event,
-            request: key.map(|key| key.id),
-        };
-        save::update(conn, &change, self.encode).await?;
-        Ok(Ok(after))
+        let change = self.change(&after, &event, key);
+        let place = save::update(conn, &change).await?;
+        Ok(Ok((Arc::new(after), place)))
     }
 
-    fn rules(
+    /// What the command does to the trip, by the rules of its city.
+    pub(super) fn decide(
+        &self,
+        trip: &Trip,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<Event, Refusal> {
+        let rules = self.rules(&trip.order.city, &trip.order.product)?;
+        decide(trip, command, rules, now)
+    }
+
+    /// A change, ready to be written.
+    pub(super) fn change<'a>(
+        &self,
+        after: &'a Trip,
+        event: &'a Event,
+        key: Option<&'a RequestKey>,
+    ) -> Change<'a> {
+        Change {
+            after,
+            event,
+            told: (self.encode)(after, event),
+            id: outbox::new_id(),
+            key,
+            traceparent: hexcab_telemetry::current_traceparent()
+                .or_else(|| after.order.traceparent.clone()),
+        }
+    }
+
+    pub(super) fn rules(
         &self,
         city: &hexcab_types::CityId,
         product: &hexcab_types::ProductId,
     ) -> Result<&Rules, Refusal> {
         self.rules.of(city, product).ok_or(Refusal::CityNotServed)
+    }
+
+    fn remember(&self, trip: &Arc<Trip>, place: Option<Place>) {
+        if let Some(place) = place {
+            self.near.keep(trip.clone(), place);
+        }
     }
 
     /// Keeps a refusal as the answer, unless the caller may look again and ask the same.
@@ -268,7 +325,7 @@ impl Trips {
         conn: &mut PgConnection,
         key: &RequestKey,
         refusal: Refusal,
-    ) -> Result<Answer, ExecuteError> {
+    ) -> Result<Told, ExecuteError> {
         match refusal.kind() {
             RefusalKind::Stale => Err(ExecuteError::Refused(refusal)),
             RefusalKind::Malformed | RefusalKind::NotYours | RefusalKind::State => {
@@ -282,29 +339,34 @@ impl Trips {
     async fn answered(
         &self,
         key: &RequestKey,
-        answer: Result<Answer, ExecuteError>,
-    ) -> Result<Trip, ExecuteError> {
-        let answer = match answer {
+        told: Result<Told, ExecuteError>,
+    ) -> Result<Answer, ExecuteError> {
+        let told = match told {
             Err(ExecuteError::Pg(error)) => match guards::refusal(&error) {
                 Some(refusal) => self.keep(key, refusal).await?,
                 None => return Err(ExecuteError::Pg(error)),
             },
             Err(other) => return Err(other),
-            Ok(answer) => answer,
+            Ok(told) => told,
         };
-        let trip = answer?;
-        Span::current()
-            .record("hexcab.trip.id", trip.id.to_string())
-            .record("hexcab.trip.state", trip.state.name());
-        tracing::info!(trip.id = %trip.id, trip.state = trip.state.name(), trip.version = trip.version, "command answered");
-        Ok(trip)
+        crash::point("trip.committed");
+        match told? {
+            (Answer::Done(trip), place) => {
+                self.remember(&trip, place);
+                Ok(done(trip))
+            }
+            (Answer::Before(event), _) => {
+                tracing::info!("command was answered before");
+                Ok(Answer::Before(event))
+            }
+        }
     }
 
-    async fn keep(&self, key: &RequestKey, refusal: Refusal) -> Result<Answer, ExecuteError> {
+    async fn keep(&self, key: &RequestKey, refusal: Refusal) -> Result<Told, ExecuteError> {
         self.pg
             .idempotent("trip.refuse", |mut tx| async move {
                 if !requests::claim(&mut tx, key, self.clock.now()).await? {
-                    return requests::replay(&mut tx, key).await;
+                    return again(requests::replay(&mut tx, key).await);
                 }
                 self.refused(&mut tx, key, refusal).await
             })
@@ -312,32 +374,16 @@ impl Trips {
     }
 }
 
-/// What the deadline of a state orders.
-fn deadline_of(state: &State) -> Option<Command> {
-    match state {
-        State::Scheduled => Some(Command::Activate),
-        State::Requested => Some(Command::ExpireRequest),
-        State::Offered(offer) => Some(Command::ExpireOffer { epoch: offer.epoch }),
-        State::EnRoute(by) => Some(Command::Stall { epoch: by.epoch }),
-        State::Arrived(_)
-        | State::InProgress(_)
-        | State::Completed { .. }
-        | State::Cancelled { .. }
-        | State::Expired { .. } => None,
-    }
+/// An answer that was given before.
+fn again(replayed: Result<Result<Answer, Refusal>, ExecuteError>) -> Result<Told, ExecuteError> {
+    Ok(replayed?.map(|answer| (answer, None)))
 }
 
-/// What is ordered instead when the rider of a booked trip is on another.
-fn called_off_as_busy(state: &State) -> Option<Command> {
-    match state {
-        State::Scheduled => Some(Command::Cancel(Canceller::RiderBusy)),
-        State::Requested
-        | State::Offered(_)
-        | State::EnRoute(_)
-        | State::Arrived(_)
-        | State::InProgress(_)
-        | State::Completed { .. }
-        | State::Cancelled { .. }
-        | State::Expired { .. } => None,
-    }
+/// The answer to a command that was done now.
+fn done(trip: Arc<Trip>) -> Answer {
+    Span::current()
+        .record("hexcab.trip.id", trip.id.to_string())
+        .record("hexcab.trip.state", trip.state.name());
+    tracing::info!(trip.id = %trip.id, trip.state = trip.state.name(), trip.version = trip.version, "command answered");
+    Answer::Done(trip)
 }

@@ -1,22 +1,20 @@
 //! What was asked under which id, and what was answered (I6).
 //!
 //! A request is claimed by inserting its row before anything is decided: a second one with the same id waits for the
-//! first to commit, and then finds its answer. An answer is the trip as it was then, or the refusal.
+//! first to commit, and then finds its answer. An answer is the refusal, or the trip as a version left it: that is what
+//! the event of that version says, which is kept for ever and in a form that later releases still read.
 
 use hexcab_types::Timestamp;
 use sqlx::PgConnection;
 
-use super::{ExecuteError, RequestKey};
-use crate::domain::{Refusal, Trip};
+use super::{Answer, ExecuteError, RequestKey};
+use crate::domain::Refusal;
 
 /// SQLSTATE of a lock that was not had in time: on a claim it means that the first request is still at work.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// What was answered: kept, so that it can be given again.
-pub type Answer = Result<Trip, Refusal>;
-
-/// Body hash, trip and refusal of a request's row.
-type Kept = (Vec<u8>, Option<Vec<u8>>, Option<String>);
+/// Body hash, refusal and event of a request's row.
+type Kept = (Vec<u8>, Option<String>, Option<Vec<u8>>);
 
 /// Claims the id. False when it was claimed before.
 pub async fn claim(
@@ -50,20 +48,25 @@ pub fn while_claiming(error: sqlx::Error) -> ExecuteError {
 }
 
 /// The answer given to an id that was claimed before.
-pub async fn replay(conn: &mut PgConnection, key: &RequestKey) -> Result<Answer, ExecuteError> {
-    let row: Option<Kept> =
-        sqlx::query_as("SELECT body_hash, trip, refusal FROM requests WHERE request_id = $1")
-            .bind(key.id.uuid())
-            .fetch_optional(conn)
-            .await?;
-    let Some((body_hash, trip, refusal)) = row else {
+pub async fn replay(
+    conn: &mut PgConnection,
+    key: &RequestKey,
+) -> Result<Result<Answer, Refusal>, ExecuteError> {
+    let row: Option<Kept> = sqlx::query_as(
+        "SELECT r.body_hash, r.refusal, e.payload FROM requests r
+         LEFT JOIN trip_events e ON e.trip = r.trip AND e.version = r.version WHERE r.request_id = $1",
+    )
+    .bind(key.id.uuid())
+    .fetch_optional(conn)
+    .await?;
+    let Some((body_hash, refusal, event)) = row else {
         return Err(ExecuteError::RequestInFlight);
     };
     if body_hash != key.body_hash {
         return Err(ExecuteError::RequestIdReused);
     }
-    match (trip, refusal) {
-        (Some(trip), _) => read(&trip).map(Ok),
+    match (event, refusal) {
+        (Some(event), _) => Ok(Ok(Answer::Before(event))),
         (None, Some(reason)) => Refusal::from_reason(&reason)
             .map(Err)
             .ok_or(ExecuteError::Unreadable(format!("refusal {reason}"))),
@@ -86,14 +89,4 @@ pub async fn refuse(
         .execute(conn)
         .await?;
     Ok(())
-}
-
-/// A trip as an answer keeps it.
-pub fn write(trip: &Trip) -> Result<Vec<u8>, ExecuteError> {
-    serde_json::to_vec(trip).map_err(|error| ExecuteError::Unreadable(error.to_string()))
-}
-
-fn read(bytes: &[u8]) -> Result<Trip, ExecuteError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ExecuteError::Unreadable(format!("an answer: {error}")))
 }

@@ -97,11 +97,11 @@ impl Service {
     }
 }
 
-fn id() -> String {
+pub fn id() -> String {
     Uuid::new_v4().to_string()
 }
 
-fn offer_request(name: &str, n: u128) -> proto::OfferTripRequest {
+pub fn offer_request(name: &str, n: u128) -> proto::OfferTripRequest {
     proto::OfferTripRequest {
         name: name.to_owned(),
         request_id: id(),
@@ -113,7 +113,7 @@ fn offer_request(name: &str, n: u128) -> proto::OfferTripRequest {
     }
 }
 
-fn at_pickup() -> Option<LatLng> {
+pub fn at_pickup() -> Option<LatLng> {
     Some(pickup().into())
 }
 
@@ -135,10 +135,11 @@ macro_rules! twice {
             .into_inner();
         assert_eq!(first, second);
         let trip = first.trip.unwrap();
-        assert_eq!(trip.state(), State::$state);
+        assert_eq!(trip.state(), proto::State::$state);
         trip
     }};
 }
+pub(crate) use twice;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ride_with_every_message_sent_twice_is_the_same_ride() {
@@ -265,7 +266,7 @@ async fn a_trip_is_called_off_once_by_its_rider_and_by_an_operator() {
     service.stop().await;
 }
 
-fn told(result: Result<impl std::fmt::Debug, Status>) -> (Code, String) {
+pub fn told(result: Result<impl std::fmt::Debug, Status>) -> (Code, String) {
     let status = result.expect_err("an error");
     let reason = status::reason(&status).unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     (status.code(), reason)
@@ -573,9 +574,37 @@ async fn nonsense_is_named_by_its_field() {
     };
     let by_rider = || Some(proto::cancel_trip_request::By::Rider(rider(1).name()));
     assert_eq!(bad!(cancel_trip, cancel(None, 1)), "by");
-    for reason in [0, 3, 4, 99] {
+    for reason in [0, 3, 4, 5, 6, 99] {
         assert_eq!(bad!(cancel_trip, cancel(by_rider(), reason)), "reason");
     }
+    let by_service = || {
+        Some(proto::cancel_trip_request::By::System(
+            proto::SystemActor::default(),
+        ))
+    };
+    for reason in [0, 1, 2, 4, 5, 6] {
+        assert_eq!(bad!(cancel_trip, cancel(by_service(), reason)), "reason");
+    }
+    let shells = proto::CreateTripRequest {
+        payment_method: 9,
+        ..service.request(2)
+    };
+    assert_eq!(bad!(create_trip, shells), "payment_method");
+    let no_instant = proto::CreateTripRequest {
+        pickup_time: Some(prost_types::Timestamp {
+            seconds: i64::MAX,
+            nanos: 0,
+        }),
+        ..service.request(2)
+    };
+    assert_eq!(bad!(create_trip, no_instant), "pickup_time");
+    let reassign = proto::ReassignTripRequest {
+        name: name.clone(),
+        request_id: id(),
+        operator: operator().name(),
+        note: "\n".into(),
+    };
+    assert_eq!(bad!(reassign_trip, reassign), "note");
     let end = proto::ForceEndTripRequest {
         name: name.clone(),
         request_id: id(),

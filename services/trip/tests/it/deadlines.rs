@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hexcab_trip::{
-    domain::State,
-    store::{Filter, Trips},
+    domain::{CancelledBy, ExclusionReason, State},
+    store::Trips,
     sweeper::{Sweeper, Swept},
 };
 use hexcab_types::TripId;
@@ -76,41 +76,107 @@ async fn a_search_that_is_over_while_a_driver_is_asked_ends_with_the_offer() {
 }
 
 #[tokio::test]
-async fn who_waits_who_rides_and_what_is_finished_has_no_deadline() {
+async fn a_driver_at_the_pickup_a_ride_and_what_is_finished_have_no_deadline() {
     let store = Store::new().await;
     for n in 1..=3 {
-        store.offered(n).await;
-    }
-    let ids = store
-        .trips
-        .list(&Filter {
-            limit: 9,
-            ..Filter::default()
-        })
-        .await
-        .unwrap()
-        .0;
-    for trip in ids {
-        let n = (1..=3).find(|n| trip.order.rider == rider(*n)).unwrap();
-        let commands = [
-            accept(driver(n), 1),
-            arrive(driver(n)),
-            begin(driver(n)),
-            cancel(rider(n)),
-        ];
-        store
-            .must(
-                trip.id,
-                match n {
-                    1 => commands[..2].to_vec(),
-                    2 => commands[..3].to_vec(),
-                    _ => commands[3..].to_vec(),
-                },
-            )
-            .await;
+        let trip = store.offered(n).await.id;
+        let ride = [accept(driver(n), 1), arrive(driver(n)), begin(driver(n))];
+        let commands = match n {
+            1 => ride[..2].to_vec(),
+            2 => ride.to_vec(),
+            _ => vec![cancel(rider(n))],
+        };
+        store.must(trip, commands).await;
     }
     store.advance(1_000_000);
     assert_eq!(sweep(&store.trips).await, 0);
+}
+
+#[tokio::test]
+async fn a_driver_who_does_not_come_loses_the_trip_and_is_not_asked_again() {
+    let store = Store::new().await;
+    let trip = store.offered(1).await.id;
+    store.must(trip, [accept(driver(1), 1)]).await;
+    store.advance(900);
+    assert_eq!(sweep(&store.trips).await, 0, "it is his last instant");
+    store.hand.advance(Duration::from_micros(1));
+    assert_eq!(sweep(&store.trips).await, 1);
+    let searched = store.trips.get(trip).await.unwrap();
+    assert_eq!(searched.state, State::Requested);
+    assert_eq!(searched.excluded[0].reason, ExclusionReason::Stalled);
+    let whole_search = searched.updated_at + chrono::TimeDelta::seconds(480);
+    assert_eq!(searched.request_expires_at, whole_search);
+    assert_eq!(
+        reason(&store.execute(trip, arrive(driver(1))).await),
+        "TRIP_STALLED"
+    );
+    assert_eq!(
+        reason(&store.execute(trip, offer_to(driver(1))).await),
+        "DRIVER_EXCLUDED"
+    );
+    let offered = store.execute(trip, offer_to(driver(2))).await.unwrap();
+    assert_eq!(offered.epoch, 2);
+}
+
+#[tokio::test]
+async fn a_booked_trip_is_looked_for_when_its_time_comes() {
+    let store = Store::new().await;
+    let trip = store.book(1, 3600).await;
+    assert_eq!(trip.state, State::Scheduled);
+    store.advance(2700);
+    assert_eq!(sweep(&store.trips).await, 0);
+    store.advance(1);
+    assert_eq!(sweep(&store.trips).await, 1);
+    let activated = store.trips.get(trip.id).await.unwrap();
+    assert_eq!((activated.state, activated.version), (State::Requested, 2));
+    assert_eq!(sweep(&store.trips).await, 0, "it has a search to go");
+}
+
+#[tokio::test]
+async fn a_booked_trip_is_not_its_riders_active_one() {
+    let store = Store::new().await;
+    let now = store.request(1).await.id;
+    for hours in 1..=3 {
+        assert_eq!(store.book(1, hours * 3600).await.state, State::Scheduled);
+    }
+    assert_eq!(
+        reason(&store.trips.create(key(), new_trip(rider(1))).await),
+        "RIDER_BUSY"
+    );
+    store.must(now, [cancel(rider(1))]).await;
+    store.request(1).await;
+}
+
+#[tokio::test]
+async fn a_booked_trip_whose_rider_is_on_another_when_its_time_comes_is_called_off() {
+    let store = Store::new().await;
+    let booked = store.book(1, 3600).await.id;
+    let busy = store.offered(1).await.id;
+    let ride = [accept(driver(1), 1), arrive(driver(1)), begin(driver(1))];
+    let riding = store.must(busy, ride).await;
+    store.advance(2701);
+    assert_eq!(sweep(&store.trips).await, 1);
+    let off = store.trips.get(booked).await.unwrap();
+    let State::Cancelled { cancellation, .. } = &off.state else {
+        panic!("{:?}", off.state)
+    };
+    assert_eq!(cancellation.by, CancelledBy::RiderBusy);
+    assert_eq!(off.charge(), Some(usd(0)));
+    assert_eq!(store.trips.get(busy).await.unwrap(), riding);
+    assert_eq!(sweep(&store.trips).await, 0);
+}
+
+#[tokio::test]
+async fn of_two_booked_for_one_time_the_first_is_looked_for_and_the_other_called_off() {
+    let store = Store::new().await;
+    let (one, two) = (store.book(1, 3600).await.id, store.book(1, 3601).await.id);
+    store.advance(2800);
+    assert_eq!(sweep(&store.trips).await, 2);
+    let state = async |trip| store.trips.get(trip).await.unwrap().state.name();
+    assert_eq!(
+        (state(one).await, state(two).await),
+        ("REQUESTED", "CANCELLED")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +235,7 @@ async fn a_trip_that_always_fails_rests_and_delays_nobody() {
     store.advance(1);
     let other = store.offered(2).await.id;
     store.advance(20);
-    let (mut sweeper, mut now) = (Sweeper::new(store.trips.clone()), Instant::now());
+    let (mut sweeper, mut now) = (Sweeper::new(store.trips.0.clone()), Instant::now());
     assert_eq!(
         sweeper.sweep(now).await.unwrap(),
         swept(2, 1),
@@ -209,7 +275,7 @@ async fn a_whole_batch_that_somebody_else_is_at_does_not_starve_the_next() {
     store.advance(1);
     let last = store.request(65).await.id;
     store.advance(481);
-    let (mut sweeper, now) = (Sweeper::new(store.trips.clone()), Instant::now());
+    let (mut sweeper, now) = (Sweeper::new(store.trips.0.clone()), Instant::now());
     assert_eq!(sweeper.sweep(now).await.unwrap(), swept(64, 0));
     assert_eq!(sweeper.sweep(now).await.unwrap(), swept(1, 1));
     assert_eq!(store.trips.get(last).await.unwrap().state.name(), "EXPIRED");

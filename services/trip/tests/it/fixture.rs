@@ -21,6 +21,8 @@ use hexcab_types::{
 };
 use uuid::Uuid;
 
+use crate::keeper::Keeper;
+
 /// A Friday evening.
 pub fn start() -> Timestamp {
     "2026-06-05T18:00:00Z".parse().unwrap()
@@ -229,7 +231,7 @@ pub fn key() -> RequestKey {
 /// A store on a database of its own, and the hand on its clock.
 pub struct Store {
     pub pg: Pg,
-    pub trips: Trips,
+    pub trips: Keeper,
     pub hand: ManualClock,
 }
 
@@ -245,13 +247,13 @@ impl Store {
     }
 
     /// A keeper of the same database by another clock.
-    pub fn keeper(pg: &Pg, clock: Clock) -> Trips {
-        Trips::new(
+    pub fn keeper(pg: &Pg, clock: Clock) -> Keeper {
+        Keeper(Trips::new(
             pg.clone(),
             clock,
             app::rules(&["sf".to_owned()]).unwrap(),
             events::encode,
-        )
+        ))
     }
 
     pub fn advance(&self, seconds: u64) {

@@ -8,6 +8,8 @@ use sqlx::AssertSqlSafe;
 
 use crate::fixture::*;
 
+mod lives;
+
 /// How to take a guard away.
 enum Guard {
     /// A CHECK or foreign key of trips.
@@ -64,12 +66,12 @@ fn step(trip: TripId, version: i64, event: &str, set: &str) -> String {
 
 fn told(trip: TripId, version: i64, event: &str, change: &str) -> String {
     format!(
-        "WITH told AS (
-            INSERT INTO outbox (event_id, topic, key, kind, source, subject, occur_time, payload)
-            VALUES (gen_random_uuid(), 'hexcab.trip.v1', 'sf', 'x', 'trip', 'trips/{trip}', now(), '') RETURNING event_id),
-        happened AS (
+        "WITH happened AS (
             INSERT INTO trip_events (trip, version, kind, occurred_at, event, payload)
-            SELECT '{trip}', {version}, '{event}', now(), event_id, '' FROM told)
+            VALUES ('{trip}', {version}, '{event}', now(), gen_random_uuid(), '') RETURNING event),
+        told AS (
+            INSERT INTO outbox (event_id, topic, key, kind, source, subject, occur_time, payload)
+            SELECT event, 'hexcab.trip.v1', 'sf', 'x', 'trip', 'trips/{trip}', now(), '' FROM happened)
         {change}"
     )
 }
@@ -443,9 +445,9 @@ async fn i7_a_change_is_in_the_outbox() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
     let mute = format!(
-        "INSERT INTO trip_events (trip, version, kind, occurred_at, event, payload)
-         SELECT trip, 2, 'OfferMade', now(), event, '' FROM trip_events WHERE trip = '{trip}';
-         UPDATE trips SET version = 2, last_event = 'OfferMade', {} WHERE id = '{trip}'",
+        "UPDATE trips SET version = 2, last_event = 'OfferMade', {} WHERE id = '{trip}';
+         INSERT INTO trip_events (trip, version, kind, occurred_at, event, payload)
+         SELECT trip, 2, 'OfferMade', now(), event, '' FROM trip_events WHERE trip = '{trip}'",
         offer(1)
     );
     guarded(&store, TOLD, "trips_change_is_in_the_outbox", &mute).await;
@@ -501,9 +503,13 @@ async fn i8_who_was_asked_in_vain_is_remembered() {
 }
 
 #[tokio::test]
-async fn i9_a_search_and_an_offer_have_deadlines_of_their_own_accord() {
+async fn i9_whoever_waits_for_somebody_has_a_deadline_of_its_own_accord() {
     let store = Store::new().await;
     let trip = store.request(1).await.id;
+    store.offered(2).await;
+    store.book(3, 3600).await;
+    let taken = store.offered(4).await.id;
+    store.must(taken, [accept(driver(4), 1)]).await;
     let refused = run(
         &store,
         &format!("UPDATE trips SET due_at = NULL WHERE id = '{trip}'"),

@@ -3,7 +3,7 @@
 
 use hexcab_proto::trip::v1::{self as proto, TripEvent};
 use hexcab_trip::{
-    domain::{Command, OfferTo, StartCode, State, Trip},
+    domain::{Command, NewTrip, OfferTo, PaymentMethod, StartCode, State, Trip},
     store::{ExecuteError, Filter, RequestKey},
 };
 use hexcab_types::TripId;
@@ -32,12 +32,15 @@ async fn a_trip_reads_back_as_it_was_kept_in_every_state() {
         Command::Release { driver: driver(2) },
         offer_to(driver(3)),
         accept(driver(3), 3),
-        arrive(driver(3)),
-        begin(driver(3)),
-        Command::Complete { driver: driver(3) },
+        reassign(),
+        offer_to(driver(4)),
+        accept(driver(4), 4),
+        arrive(driver(4)),
+        begin(driver(4)),
+        Command::Complete { driver: driver(4) },
     ];
     for command in whole_ride {
-        store.advance(3);
+        store.advance(if command == begin(driver(4)) { 200 } else { 3 });
         let kept = store.execute(trip.id, command).await.unwrap();
         assert_eq!(store.trips.get(trip.id).await.unwrap(), kept);
     }
@@ -53,6 +56,43 @@ async fn a_trip_reads_back_as_it_was_kept_in_every_state() {
         let kept = store.execute(trip.id, command).await.unwrap();
         assert!(kept.state.ended_at().is_some());
         assert_eq!(store.trips.get(trip.id).await.unwrap(), kept);
+    }
+    let waited = store.request_later(14).await.id;
+    store
+        .must(
+            waited,
+            [
+                offer_to(driver(14)),
+                accept(driver(14), 1),
+                arrive(driver(14)),
+            ],
+        )
+        .await;
+    store.advance(300);
+    let kept = store.execute(waited, no_show(driver(14))).await.unwrap();
+    assert_eq!(store.trips.get(waited).await.unwrap(), kept);
+}
+
+#[tokio::test]
+async fn a_booking_reads_back_as_it_was_kept_until_its_end() {
+    let store = Store::new().await;
+    let new = NewTrip {
+        payment_method: PaymentMethod::Cash,
+        ..booking(rider(1), 3600)
+    };
+    let booked = store.trips.create(key(), new).await.unwrap();
+    assert_eq!(store.trips.get(booked.id).await.unwrap(), booked);
+    store.advance(2701);
+    for command in [
+        Command::Activate,
+        offer_to(driver(1)),
+        accept(driver(1), 1),
+        arrive(driver(1)),
+        cancel(rider(1)),
+    ] {
+        let kept = store.execute(booked.id, command).await.unwrap();
+        assert_eq!(kept.order, booked.order);
+        assert_eq!(store.trips.get(booked.id).await.unwrap(), kept);
     }
 }
 
@@ -85,16 +125,75 @@ async fn events_are_numbered_without_gaps_and_the_last_says_how_the_trip_is() {
         panic!("{:?}", events[4])
     };
     assert_eq!(cancelled.driver, driver(1).name());
+    told_in_the_outbox(&store, trip.id, &events).await;
+}
 
+#[tokio::test]
+async fn an_event_says_who_took_a_trip_from_its_driver_and_why() {
+    let store = Store::new().await;
+    let trip = store.offered(1).await.id;
+    let (one, two, three) = (driver(1), driver(2), driver(3));
+    store
+        .must(
+            trip,
+            [
+                accept(one, 1),
+                Command::Release { driver: one },
+                offer_to(two),
+                accept(two, 2),
+                reassign(),
+                offer_to(three),
+                accept(three, 3),
+            ],
+        )
+        .await;
+    store.advance(901);
+    store.must(trip, [stall(3), force()]).await;
+    let events = events_of(&store, trip).await;
+    let released: Vec<proto::TripReleased> = events
+        .iter()
+        .filter_map(|event| match &event.event {
+            Some(proto::trip_event::Event::Released(released)) => Some(released.clone()),
+            _ => None,
+        })
+        .collect();
+    let said = |driver: hexcab_types::DriverId, reason: proto::ReleaseReason| proto::TripReleased {
+        driver: driver.name(),
+        reason: reason.into(),
+        ..proto::TripReleased::default()
+    };
+    assert_eq!(
+        released,
+        [
+            said(one, proto::ReleaseReason::Driver),
+            proto::TripReleased {
+                operator: operator().name(),
+                note: "his car broke down".into(),
+                ..said(two, proto::ReleaseReason::Reassigned)
+            },
+            said(three, proto::ReleaseReason::Stalled),
+        ]
+    );
+    let forced = events.last().unwrap().after.clone().unwrap();
+    let cancellation = forced.cancellation.unwrap();
+    assert_eq!(
+        (cancellation.operator, cancellation.note.as_str()),
+        (operator().name(), "lost property desk")
+    );
+    told_in_the_outbox(&store, trip, &events).await;
+}
+
+/// The outbox holds these events of the trip, as they are, and no other.
+async fn told_in_the_outbox(store: &Store, trip: TripId, events: &[TripEvent]) {
     let outbox: Vec<(String, String, String, Vec<u8>)> = sqlx::query_as(
         "SELECT topic, key, kind, payload FROM outbox WHERE subject = $1 ORDER BY seq",
     )
-    .bind(trip.id.name())
+    .bind(trip.name())
     .fetch_all(store.pg.pool())
     .await
     .unwrap();
-    assert_eq!(outbox.len(), 5);
-    for ((topic, city, kind, payload), event) in outbox.iter().zip(&events) {
+    assert_eq!(outbox.len(), events.len());
+    for ((topic, city, kind, payload), event) in outbox.iter().zip(events) {
         assert_eq!((topic.as_str(), city.as_str()), ("hexcab.trip.v1", "sf"));
         assert!(kind.starts_with("hexcab.trip.v1."));
         assert_eq!(TripEvent::decode(payload.as_slice()).unwrap(), *event);

@@ -1,17 +1,26 @@
 //! The trip service from the inside and from the outside; one binary.
 //!
-//! - `table`, `walks`: the domain alone: every state and command, and random sequences against the invariants
+//! - `table`, `drawing`, `walks`: the domain alone: every state and command, and random sequences against the invariants
 //! - `keeping`, `races`, `guards`: the store on real Postgres, alone, at once, and by raw SQL that goes round the code
-//! - `deadlines`, `api`, `telling`: the sweeper, every RPC, events out and in
+//! - `contention`, `unknown`: a crowd through two replicas, checked by `linearize`; connections cut at any byte
+//! - `deadlines`, `api`, `lives`, `telling`: the sweeper, every RPC, events out and in
 
 #![allow(clippy::unwrap_used, reason = "tests and their helpers")]
 
 mod api;
+mod contention;
 mod deadlines;
+mod drawing;
 mod fixture;
 mod guards;
+mod keeper;
 mod keeping;
+mod linearize;
+mod lives;
 mod races;
+mod replicas;
 mod table;
 mod telling;
+mod unknown;
 mod walks;
+mod world;

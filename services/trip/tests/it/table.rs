@@ -2,15 +2,15 @@
 
 use chrono::TimeDelta;
 use hexcab_trip::domain::{
-    CancelledBy, Canceller, Command, OfferRef, OfferTo, Refusal, RiderReason, StartCode, State,
-    Trip, decide,
+    CancelledBy, Canceller, Command, Event, OfferRef, OfferTo, PaymentMethod, Refusal, ReleasedBy,
+    RiderReason, Rules, StartCode, State, Trip, decide, request,
 };
 use hexcab_types::Point;
 
 use crate::fixture::*;
 
 /// The commands, of driver 1 and rider 1 unless it says otherwise, for the offer with epoch 1.
-fn commands() -> [(&'static str, Command); 17] {
+pub fn commands() -> [(&'static str, Command); 17] {
     [
         ("activate", Command::Activate),
         ("offer to 2", offer_to(driver(2))),
@@ -33,7 +33,7 @@ fn commands() -> [(&'static str, Command); 17] {
 }
 
 /// The living states.
-const STATES: [&str; 6] = [
+pub const STATES: [&str; 6] = [
     "SCHEDULED",
     "REQUESTED",
     "OFFERED",
@@ -171,6 +171,298 @@ fn a_search_lasts_as_long_as_it_says_and_no_longer() {
 }
 
 #[test]
+fn a_booked_ride_is_looked_for_a_lead_time_before_its_pickup_and_not_earlier() {
+    let trip = trip_in("SCHEDULED");
+    let due = start() + TimeDelta::seconds(3600 - 900);
+    assert_eq!(trip.order.activates_at, Some(due));
+    assert_eq!(
+        kind(&decide(&trip, &Command::Activate, &rules(), due)),
+        "SCHEDULE_NOT_DUE"
+    );
+    let late = due + TimeDelta::microseconds(1);
+    let activated = must(trip, &Command::Activate, late);
+    assert_eq!(activated.state, State::Requested);
+}
+
+#[test]
+fn only_what_lies_further_ahead_than_the_lead_time_is_booked() {
+    let ahead = |seconds: i64| request(booking(rider(1), seconds), &rules(), start());
+    let week = TimeDelta::days(7).num_seconds();
+    for (seconds, expected) in [
+        (-1, "PICKUP_TIME_PASSED"),
+        (0, "TripRequested"),
+        (900, "TripRequested"),
+        (901, "TripScheduled"),
+        (week, "TripScheduled"),
+        (week + 1, "SCHEDULE_TOO_FAR"),
+    ] {
+        let made = ahead(seconds);
+        assert_eq!(
+            kind(&made.map(|(_, event)| event)),
+            expected,
+            "{seconds} s ahead"
+        );
+    }
+}
+
+#[test]
+fn a_search_lasts_its_whole_time_and_at_least_until_the_pickup_time() {
+    let until = |seconds: i64| {
+        let (trip, _) = request(booking(rider(1), seconds), &rules(), start()).unwrap();
+        (trip.request_expires_at - start()).num_seconds()
+    };
+    assert_eq!(until(100), 480);
+    assert_eq!(until(700), 700);
+    assert_eq!(until(3600), 3600, "as it is planned");
+    let soon = start() + TimeDelta::seconds(2701);
+    let on_time = must(trip_in("SCHEDULED"), &Command::Activate, soon);
+    assert_eq!(
+        on_time.request_expires_at,
+        start() + TimeDelta::seconds(3600)
+    );
+    // The sweeper was away for an hour.
+    let late = start() + TimeDelta::seconds(6300);
+    let overdue = must(trip_in("SCHEDULED"), &Command::Activate, late);
+    assert_eq!(overdue.request_expires_at, late + TimeDelta::seconds(480));
+}
+
+#[test]
+fn a_driver_stalls_after_a_quarter_of_an_hour_or_three_times_the_roads_time() {
+    for (eta_s, seconds) in [(0, 900), (240, 900), (300, 900), (301, 903), (1000, 3000)] {
+        let to = OfferTo {
+            driver: driver(1),
+            version: None,
+            decision: None,
+            pickup_eta_s: eta_s,
+            pickup_distance_m: 900,
+        };
+        let offered = must(trip_in("REQUESTED"), &Command::Offer(to), start());
+        let taken = must(offered, &accept(driver(1), 1), start());
+        let last = start() + TimeDelta::seconds(seconds);
+        let late = last + TimeDelta::microseconds(1);
+        let stalled = |now| kind(&decide(&taken, &stall(1), &rules(), now));
+        assert_eq!(stalled(last), "NOT_STALLED", "{eta_s}");
+        assert_eq!(stalled(late), "TripReleased", "{eta_s}");
+        // In his time, and as long as nobody looked: the driver arrives.
+        assert_eq!(
+            kind(&decide(&taken, &arrive(driver(1)), &rules(), late)),
+            "DriverArrived"
+        );
+    }
+}
+
+#[test]
+fn a_stall_is_of_the_acceptance_that_was_meant() {
+    let late = start() + TimeDelta::days(1);
+    assert_eq!(
+        decide(&trip_in("EN_ROUTE"), &stall(2), &rules(), late),
+        Err(Refusal::OfferSuperseded)
+    );
+}
+
+#[test]
+fn before_the_pickup_time_nobody_stalls_waits_for_money_or_fails_to_show_up() {
+    let soon = start() + TimeDelta::seconds(2701);
+    let pickup_time = start() + TimeDelta::seconds(3600);
+    let commands = [
+        Command::Activate,
+        offer_to(driver(1)),
+        accept(driver(1), 1),
+        arrive(driver(1)),
+    ];
+    let there = commands.iter().fold(trip_in("SCHEDULED"), |trip, command| {
+        must(trip, command, soon)
+    });
+    let State::Arrived(arrival) = &there.state else {
+        panic!("{:?}", there.state)
+    };
+    assert_eq!(
+        arrival.acceptance.stalls_at,
+        pickup_time + TimeDelta::seconds(900)
+    );
+    assert_eq!(arrival.no_show_from, pickup_time + TimeDelta::seconds(300));
+    let begun = |seconds| {
+        let now = pickup_time + TimeDelta::seconds(seconds);
+        waiting_fee(&must(there.clone(), &begin(driver(1)), now))
+    };
+    assert_eq!([begun(-500), begun(120), begun(180)], [0, 0, 45]);
+}
+
+#[test]
+fn nobody_has_come_after_five_minutes_and_not_before() {
+    let first = start() + TimeDelta::seconds(300);
+    let early = first - TimeDelta::microseconds(1);
+    let trip = trip_in("ARRIVED");
+    assert_eq!(
+        kind(&decide(&trip, &no_show(driver(1)), &rules(), early)),
+        "NO_SHOW_TOO_EARLY"
+    );
+    assert_eq!(
+        kind(&decide(&trip, &no_show(driver(2)), &rules(), first)),
+        "NOT_YOUR_TRIP"
+    );
+    let gone = must(trip, &no_show(driver(1)), first);
+    let State::Cancelled { cancellation, .. } = &gone.state else {
+        panic!("{:?}", gone.state)
+    };
+    assert_eq!(cancellation.by, CancelledBy::NoShow);
+    assert_eq!(
+        (gone.charge(), gone.driver_due()),
+        (Some(usd(500)), Some(usd(375)))
+    );
+}
+
+fn waiting_fee(trip: &Trip) -> i64 {
+    trip.state.progress().ride().unwrap().waiting_fee.minor
+}
+
+#[test]
+fn waiting_costs_by_the_second_after_the_free_time_and_is_rounded_once() {
+    // 45 a minute, 120 s free; 2 s are 1.5, and halves go to the even neighbour.
+    for (waited_s, expected) in [
+        (-60, 0),
+        (0, 0),
+        (120, 0),
+        (121, 1),
+        (122, 2),
+        (126, 4),
+        (180, 45),
+        (200, 60),
+        (720, 450),
+    ] {
+        let now = start() + TimeDelta::seconds(waited_s);
+        let riding = must(trip_in("ARRIVED"), &begin(driver(1)), now);
+        assert_eq!(waiting_fee(&riding), expected, "{waited_s} s");
+        let done = must(riding, &Command::Complete { driver: driver(1) }, now);
+        assert_eq!(done.charge(), Some(usd(1840 + expected)));
+    }
+    let fraction = start() + TimeDelta::milliseconds(121_999);
+    let riding = must(trip_in("ARRIVED"), &begin(driver(1)), fraction);
+    assert_eq!(waiting_fee(&riding), 1, "whole seconds only");
+}
+
+#[test]
+fn the_driver_is_due_his_pay_and_his_share_of_what_waiting_or_not_coming_cost() {
+    let at = |seconds| start() + TimeDelta::seconds(seconds);
+    let due = |trip: Trip| trip.driver_due().unwrap().minor;
+    let waited = must(trip_in("ARRIVED"), &begin(driver(1)), at(720));
+    let done = must(waited, &Command::Complete { driver: driver(1) }, at(720));
+    assert_eq!(due(done), 1120 + 338, "three quarters of 450 are 337.5");
+    assert_eq!(due(trip_in("COMPLETED")), 1120);
+    for (state, seconds, expected) in [
+        ("SCHEDULED", 3000, 0),
+        ("REQUESTED", 400, 0),
+        ("EN_ROUTE", 120, 0),
+        ("EN_ROUTE", 121, 375),
+        ("ARRIVED", 121, 375),
+    ] {
+        let trip = must(trip_in(state), &cancel(rider(1)), at(seconds));
+        assert_eq!(due(trip), expected, "{state}");
+    }
+    assert_eq!(due(trip_in("EXPIRED")), 0);
+}
+
+#[test]
+fn amounts_that_do_not_fit_are_refused_and_not_wrapped() {
+    let mut dear = trip_in("IN_PROGRESS");
+    dear.order.fare = usd(i64::MAX);
+    let State::InProgress(ride) = &mut dear.state else {
+        panic!("{:?}", dear.state)
+    };
+    ride.waiting_fee = usd(1);
+    let complete = Command::Complete { driver: driver(1) };
+    assert_eq!(
+        decide(&dear, &complete, &rules(), start()),
+        Err(Refusal::AmountOutOfRange)
+    );
+}
+
+#[test]
+fn cash_is_taken_where_the_city_takes_it() {
+    let cash = hexcab_trip::domain::NewTrip {
+        payment_method: PaymentMethod::Cash,
+        ..new_trip(rider(1))
+    };
+    let (trip, _) = request(cash.clone(), &rules(), start()).unwrap();
+    assert_eq!(trip.order.payment_method, PaymentMethod::Cash);
+    let cards_only = Rules {
+        cash: false,
+        ..rules()
+    };
+    assert_eq!(
+        request(cash, &cards_only, start()).unwrap_err(),
+        Refusal::CashNotTaken
+    );
+    assert!(request(new_trip(rider(1)), &cards_only, start()).is_ok());
+}
+
+#[test]
+fn an_operator_has_another_driver_looked_for_and_it_is_told_who_and_why() {
+    for state in ["EN_ROUTE", "ARRIVED"] {
+        let event = decide(&trip_in(state), &reassign(), &rules(), start()).unwrap();
+        let Event::Released {
+            by, driver: was, ..
+        } = &event
+        else {
+            panic!("{event:?}")
+        };
+        assert_eq!(*was, driver(1));
+        let who_and_why = ReleasedBy::Operator {
+            operator: operator(),
+            note: "his car broke down".to_owned(),
+        };
+        assert_eq!(*by, who_and_why);
+    }
+}
+
+#[test]
+fn an_operators_force_says_who_and_why_and_costs_nothing() {
+    for state in STATES {
+        let ended = must(trip_in(state), &force(), start() + TimeDelta::seconds(600));
+        let State::Cancelled { cancellation, .. } = &ended.state else {
+            panic!("{:?}", ended.state)
+        };
+        let who_and_why = CancelledBy::Operator {
+            operator: operator(),
+            note: "lost property desk".to_owned(),
+        };
+        assert_eq!(cancellation.by, who_and_why, "{state}");
+        assert_eq!(
+            (ended.charge(), ended.driver_due()),
+            (Some(usd(0)), Some(usd(0)))
+        );
+    }
+}
+
+#[test]
+fn a_driver_who_lost_a_trip_is_told_how_in_whatever_he_asks_next() {
+    let late = start() + TimeDelta::days(1);
+    for (command, reason) in [
+        (Command::Release { driver: driver(1) }, "TRIP_RELEASED"),
+        (stall(1), "TRIP_STALLED"),
+        (reassign(), "TRIP_REASSIGNED"),
+    ] {
+        let searched = must(trip_in("EN_ROUTE"), &command, late);
+        let offered = must(searched.clone(), &offer_to(driver(2)), late);
+        let taken = must(offered.clone(), &accept(driver(2), 2), late);
+        for trip in [&searched, &offered, &taken] {
+            for asked in [
+                arrive(driver(1)),
+                begin(driver(1)),
+                Command::Complete { driver: driver(1) },
+                no_show(driver(1)),
+                Command::Release { driver: driver(1) },
+            ] {
+                let decided = decide(trip, &asked, &rules(), late);
+                assert_eq!(kind(&decided), reason, "{asked:?} in {}", trip.state.name());
+            }
+        }
+        let answer = decide(&searched, &accept(driver(1), 1), &rules(), late);
+        assert_eq!(kind(&answer), reason);
+    }
+}
+
+#[test]
 fn the_loser_of_a_race_is_told_to_what_he_lost() {
     let late = start() + TimeDelta::seconds(17);
     let answer = accept(driver(1), 1);
@@ -243,8 +535,12 @@ fn who_was_asked_in_vain_is_not_asked_again() {
             &Command::Release { driver: driver(1) },
             late,
         ),
+        must(trip_in("EN_ROUTE"), &stall(1), start() + TimeDelta::days(1)),
+        must(trip_in("EN_ROUTE"), &reassign(), late),
+        must(trip_in("ARRIVED"), &reassign(), late),
     ];
     for trip in trips {
+        let late = trip.updated_at;
         assert_eq!(trip.state, State::Requested);
         assert_eq!(
             kind(&decide(&trip, &offer_to(driver(1)), &rules(), late)),
@@ -258,14 +554,12 @@ fn who_was_asked_in_vain_is_not_asked_again() {
 }
 
 #[test]
-fn a_trip_given_back_is_searched_for_its_whole_time_again() {
+fn a_trip_without_its_driver_is_searched_for_its_whole_time_again() {
     let late = start() + TimeDelta::seconds(1000);
-    let trip = must(
-        trip_in("EN_ROUTE"),
-        &Command::Release { driver: driver(1) },
-        late,
-    );
-    assert_eq!(trip.request_expires_at, late + TimeDelta::seconds(480));
+    for command in [Command::Release { driver: driver(1) }, stall(1), reassign()] {
+        let trip = must(trip_in("EN_ROUTE"), &command, late);
+        assert_eq!(trip.request_expires_at, late + TimeDelta::seconds(480));
+    }
 }
 
 #[test]
@@ -293,6 +587,7 @@ fn strangers_are_told_only_that_they_are() {
             begin(driver(9)),
             Command::Complete { driver: driver(9) },
             Command::Release { driver: driver(9) },
+            no_show(driver(9)),
             cancel(rider(9)),
         ] {
             assert_eq!(
@@ -302,7 +597,13 @@ fn strangers_are_told_only_that_they_are() {
             );
         }
     }
-    for state in ["REQUESTED", "COMPLETED", "CANCELLED", "EXPIRED"] {
+    for state in [
+        "SCHEDULED",
+        "REQUESTED",
+        "COMPLETED",
+        "CANCELLED",
+        "EXPIRED",
+    ] {
         assert_eq!(
             decide(&trip_in(state), &cancel(rider(9)), &rules(), start()),
             Err(Refusal::NotYourTrip)
@@ -368,6 +669,7 @@ fn cancelling_costs_the_fee_once_the_free_time_is_over() {
         );
         trip.charge().unwrap().minor
     };
+    assert_eq!(fee("SCHEDULED", 3000), 0);
     assert_eq!(fee("REQUESTED", 400), 0);
     assert_eq!(fee("OFFERED", 10), 0);
     assert_eq!(fee("EN_ROUTE", 120), 0);
@@ -377,7 +679,7 @@ fn cancelling_costs_the_fee_once_the_free_time_is_over() {
 }
 
 #[test]
-fn only_a_rider_ever_owes_a_fee() {
+fn nobody_owes_a_fee_for_what_a_service_or_an_operator_ends() {
     let late = start() + TimeDelta::seconds(600);
     let declined = must(
         trip_in("ARRIVED"),
@@ -415,7 +717,6 @@ fn a_cancelled_trip_remembers_why_and_how_far_it_had_come() {
 
 #[test]
 fn a_quote_is_taken_from_its_rider_while_it_is_fresh() {
-    use hexcab_trip::domain::request;
     let new = new_trip(rider(1));
     let last = new.quote.expires_at;
     assert!(request(new.clone(), &rules(), last).is_ok());

@@ -26,6 +26,7 @@ fn payment(trip: &str, event: Payment) -> PaymentEvent {
         version: 2,
         occur_time: None,
         event: Some(event),
+        ..PaymentEvent::default()
     }
 }
 
@@ -57,7 +58,7 @@ fn delivered(event: &PaymentEvent) -> Incoming {
 #[tokio::test]
 async fn a_declined_hold_calls_the_trip_off_and_frees_the_driver_once() {
     let store = Store::new().await;
-    let handler = PaymentEvents::new(store.trips.clone());
+    let handler = PaymentEvents::new(store.trips.0.clone());
     let trip = store.offered(1).await.id;
     store.must(trip, [accept(driver(1), 1)]).await;
     let event = delivered(&declined(trip));
@@ -80,7 +81,7 @@ async fn a_declined_hold_calls_the_trip_off_and_frees_the_driver_once() {
 #[tokio::test]
 async fn a_hold_declined_too_late_is_consumed_without_effect() {
     let store = Store::new().await;
-    let handler = PaymentEvents::new(store.trips.clone());
+    let handler = PaymentEvents::new(store.trips.0.clone());
     let trip = store.offered(1).await.id;
     let riding = store
         .must(
@@ -100,7 +101,7 @@ async fn a_hold_declined_too_late_is_consumed_without_effect() {
 #[tokio::test]
 async fn other_events_of_payment_are_noted_and_nonsense_is_poison() {
     let store = Store::new().await;
-    let handler = PaymentEvents::new(store.trips.clone());
+    let handler = PaymentEvents::new(store.trips.0.clone());
     let trip = store.request(1).await;
     let held = payment(
         &trip.id.name(),

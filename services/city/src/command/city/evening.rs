@@ -2,38 +2,35 @@
 //! and reported.
 //!
 //! Invariants: the simulator is a process that knows the public API only; whatever happens the city is stopped; a broken
-//! promise, a ride that is not one trace, or a failed simulator is a failed evening. Does not: simulate.
+//! promise, a ride that is not one trace, or a failed simulator is a failed evening. Does not: simulate ([`crate::load`]).
 
 use std::{
     collections::BTreeMap,
     path::Path,
-    process::{ExitCode, Stdio},
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use hexcab_chassis::ClockConfig;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-};
 
 use super::{settle::settle, tables};
 use crate::{
     cli::EveningArguments,
     command::{up, verify},
     funnel,
+    load::Load,
     report::{Parts, Report},
     rides, say,
-    stack::{Stack, child, services},
+    stack::{Stack, services},
     stop::Stop,
     verify::{Databases, Outcome},
 };
 
 /// How fast an evening goes, unless it is said.
-const SPEED: f64 = 20.0;
+pub const SPEED: f64 = 20.0;
 /// A Friday evening in San Francisco, in the data and in the profile.
-const FROM: &str = "2008-05-30T17:00";
+pub const FROM: &str = "2008-05-30T17:00";
 /// The city's clock begins this much of the machine's time early, so that all is up when the evening begins.
 const HEAD_START: Duration = Duration::from_secs(10);
 /// How long spans may take to arrive.
@@ -61,7 +58,10 @@ pub async fn run(arguments: EveningArguments, stop: Stop) -> anyhow::Result<Exit
 }
 
 /// The same clock, a head start earlier.
-fn early(clock: ClockConfig, speed: f64) -> anyhow::Result<ClockConfig> {
+///
+/// # Errors
+/// When the speed cannot be had.
+pub fn early(clock: ClockConfig, speed: f64) -> anyhow::Result<ClockConfig> {
     let head_start = chrono::TimeDelta::from_std(HEAD_START.mul_f64(speed))?;
     Ok(ClockConfig::starting_now(
         clock.clock().now() - head_start,
@@ -77,7 +77,16 @@ async fn evening(
     stop: &Stop,
 ) -> anyhow::Result<ExitCode> {
     let seen = tempfile::NamedTempFile::new().context("make a file for the simulator's report")?;
-    simulate(arguments, stack, seen.path(), stop).await?;
+    let load = Load {
+        from: arguments.up.from.as_deref().unwrap_or(FROM),
+        window: &arguments.window,
+        drain: None,
+        seed: arguments.seed,
+        demand_scale: arguments.demand_scale,
+        drivers: arguments.drivers,
+        data: arguments.up.data.clone(),
+    };
+    load.carry(&stack.file(), seen.path(), stop).await?;
     let checked = check(arguments, stack, seen.path(), speed, begun);
     // Boxed: it is large, and waits most of the time.
     stop.or("everything was checked", Box::pin(checked)).await
@@ -159,92 +168,6 @@ fn restarts(stack: &Stack) -> BTreeMap<String, u32> {
         .into_iter()
         .filter(|(_, restarts)| *restarts > 0)
         .collect()
-}
-
-/// Runs the simulator to its end, or ends it early.
-async fn simulate(
-    arguments: &EveningArguments,
-    stack: &Stack,
-    report: &Path,
-    stop: &Stop,
-) -> anyhow::Result<()> {
-    let mut simulator = simulator(arguments, stack, report)?
-        .spawn()
-        .context("start the simulator")?;
-    let relayed = relay(&mut simulator);
-    let ended = tokio::select! {
-        status = async {
-            relayed.await;
-            simulator.wait().await
-        } => status.context("wait for the simulator")?,
-        () = stop.cancelled() => {
-            child::terminate(&mut simulator).await;
-            bail!("stopped before the evening was over");
-        }
-    };
-    if !ended.success() {
-        bail!("the simulator failed ({ended})");
-    }
-    Ok(())
-}
-
-fn simulator(
-    arguments: &EveningArguments,
-    stack: &Stack,
-    report: &Path,
-) -> anyhow::Result<Command> {
-    let file = stack.file();
-    let mut command = Command::new(services::binary(
-        &services::binaries()?,
-        services::SIMULATOR,
-    )?);
-    command.args([
-        "--gateway",
-        &file.gateway,
-        "--sign-in",
-        &file.sign_in,
-        "--city",
-        &file.city,
-    ]);
-    command.args(["--clock", &file.clock, "--for", &arguments.window]);
-    command.args(["--from", arguments.up.from.as_deref().unwrap_or(FROM)]);
-    command.args([
-        "--seed",
-        &arguments.seed.to_string(),
-        "--demand-scale",
-        &arguments.demand_scale.to_string(),
-    ]);
-    command.arg("--report").arg(report);
-    if let Some(drivers) = arguments.drivers {
-        command.args(["--drivers", &drivers.to_string()]);
-    }
-    if let Some(data) = &arguments.up.data {
-        command.arg("--data").arg(data);
-    }
-    // In a group of its own, like the services: Ctrl-C is the launcher's to pass on.
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    command.env("HEXCAB_EXIT_WITH_PARENT", std::process::id().to_string());
-    Ok(command)
-}
-
-/// Passes the simulator's lines on, but for its report, which is in a file too.
-fn relay(simulator: &mut Child) -> impl Future<Output = ()> + use<> {
-    let lines = simulator
-        .stdout
-        .take()
-        .map(|stdout| BufReader::new(stdout).lines());
-    async move {
-        let Some(mut lines) = lines else { return };
-        while let Ok(Some(line)) = lines.next_line().await {
-            if !line.starts_with('{') {
-                say::step(line);
-            }
-        }
-    }
 }
 
 async fn print_ready_lines(stack: &Stack) {

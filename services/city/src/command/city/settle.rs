@@ -13,8 +13,7 @@ use hexcab_types::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    command::events::republish,
-    say,
+    outboxes, say,
     stack::folder::CityFile,
     verify::{Databases, Outcome, settled, violations},
 };
@@ -52,17 +51,13 @@ pub async fn settle(
 }
 
 async fn send_again(city: &CityFile, missing: usize) -> anyhow::Result<()> {
-    let sent = republish(city, Timestamp::UNIX_EPOCH)
+    let sent = outboxes::republish(&city.postgres, Timestamp::UNIX_EPOCH)
         .await
         .context("send the outboxes again")?;
-    let counts: Vec<String> = sent
-        .iter()
-        .map(|(outbox, count)| format!("{count} of {outbox}"))
-        .collect();
     say::warn(format_args!(
         "{missing} events or holds did not arrive (the embedded broker keeps 5 MB a partition); \
          sent all events again: {}",
-        counts.join(", ")
+        outboxes::told(&sent)
     ));
     Ok(())
 }

@@ -64,6 +64,11 @@ impl Record {
             .unwrap_or_default()
     }
 
+    /// Its key as text.
+    pub fn key_text(&self) -> String {
+        String::from_utf8_lossy(&self.key).into_owned()
+    }
+
     /// `topic:partition:offset`.
     pub fn position(&self) -> String {
         format!("{}:{}:{}", self.topic, self.partition, self.offset)
@@ -74,16 +79,26 @@ impl Record {
 struct Partition {
     topic: String,
     number: i32,
+    first: i64,
     next: i64,
-    empty: bool,
 }
 
-fn partitions(client: &BaseConsumer, topics: &[String]) -> anyhow::Result<Vec<Partition>> {
+impl Partition {
+    const fn is_empty(&self) -> bool {
+        self.first >= self.next
+    }
+}
+
+fn partitions(
+    brokers: &str,
+    client: &BaseConsumer,
+    topics: &[String],
+) -> anyhow::Result<Vec<Partition>> {
     let mut all = Vec::new();
     for topic in topics {
         let metadata = client
             .fetch_metadata(Some(topic), PATIENCE)
-            .with_context(|| format!("ask about topic {topic}"))?;
+            .with_context(|| format!("ask the broker at {brokers} about topic {topic}"))?;
         for partition in metadata
             .topics()
             .iter()
@@ -93,8 +108,8 @@ fn partitions(client: &BaseConsumer, topics: &[String]) -> anyhow::Result<Vec<Pa
             all.push(Partition {
                 topic: topic.clone(),
                 number: partition.id(),
+                first,
                 next,
-                empty: first >= next,
             });
         }
     }
@@ -115,30 +130,40 @@ fn settings(brokers: &str) -> ClientConfig {
     settings
 }
 
-fn assignment(partitions: &[Partition], from: Offset) -> anyhow::Result<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        list.add_partition_offset(&partition.topic, partition.number, from)?;
-    }
-    Ok(list)
-}
-
 /// Everything that the broker has of these topics now.
 ///
 /// # Errors
 /// When it does not answer.
 pub async fn read_all(brokers: &str, topics: Vec<String>) -> anyhow::Result<Vec<Record>> {
-    let settings = settings(brokers);
+    read_newest(brokers, topics, usize::MAX).await
+}
+
+/// The newest so many records of each partition of these topics.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn read_newest(
+    brokers: &str,
+    topics: Vec<String>,
+    newest: usize,
+) -> anyhow::Result<Vec<Record>> {
+    let (settings, brokers) = (settings(brokers), brokers.to_owned());
+    let newest = i64::try_from(newest).unwrap_or(i64::MAX);
     // librdkafka's calls block.
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = settings.create().context("connect to the broker")?;
-        let mut left = partitions(&client, &topics)?;
-        left.retain(|partition| !partition.empty);
-        client.assign(&assignment(&left, Offset::Beginning)?)?;
+        let mut left = partitions(&brokers, &client, &topics)?;
+        left.retain(|partition| !partition.is_empty());
+        let mut list = TopicPartitionList::new();
+        for partition in &left {
+            let from = partition.first.max(partition.next.saturating_sub(newest));
+            list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(from))?;
+        }
+        client.assign(&list)?;
         let mut records = Vec::new();
         while !left.is_empty() {
             let Some(message) = client.poll(PATIENCE) else {
-                bail!("the broker stopped answering")
+                bail!("the broker at {brokers} stopped answering")
             };
             let record = Record::of(&message?);
             left.retain(|partition| {
@@ -157,12 +182,16 @@ pub async fn read_all(brokers: &str, topics: Vec<String>) -> anyhow::Result<Vec<
 /// # Errors
 /// When the broker does not answer.
 pub async fn follow(brokers: &str, topics: Vec<String>) -> anyhow::Result<StreamConsumer> {
-    let settings = settings(brokers);
+    let (settings, brokers) = (settings(brokers), brokers.to_owned());
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = settings.create().context("connect to the broker")?;
-        let all = partitions(&client, &topics)?;
+        let all = partitions(&brokers, &client, &topics)?;
         let consumer: StreamConsumer = settings.create()?;
-        consumer.assign(&assignment(&all, Offset::End)?)?;
+        let mut list = TopicPartitionList::new();
+        for partition in &all {
+            list.add_partition_offset(&partition.topic, partition.number, Offset::End)?;
+        }
+        consumer.assign(&list)?;
         Ok(consumer)
     })
     .await?

@@ -1,19 +1,20 @@
 //! Dead letters: what a consumer refused for good, with its reason and its original bytes.
 //!
 //! Kafka forgets nothing on demand, so a letter that was replayed or dropped is marked: a record in the same `.dlq` topic
-//! that names it. Invariant: a marked letter is not listed, replayed or dropped again. Does not: change a letter.
+//! that names it. A letter is sent before it is marked: ended in between, it is sent again with the next replay, and the
+//! inbox absorbs that. Invariant: a marked letter is not listed, replayed or dropped again. Does not: change a letter.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use hexcab_bus::{dlq, topic};
 
 use super::{
     kafka::{Record, Writer, read_all},
-    tail::describe,
+    view,
 };
-use crate::cli::DlqCommand;
+use crate::cli::{DlqCommand, Letters};
 
 /// Header of a mark: `partition:offset` of the letter in the same topic.
 const SETTLED: &str = "dlq_settled";
@@ -25,51 +26,109 @@ const HOW: &str = "dlq_how";
 /// # Errors
 /// When the broker does not answer or there is no such letter.
 pub async fn run(brokers: &str, command: DlqCommand) -> anyhow::Result<()> {
-    let letters = open(
-        read_all(
-            brokers,
-            topic::ALL
-                .iter()
-                .map(|topic| topic::dead_letters(topic))
-                .collect(),
-        )
-        .await?,
-    );
+    let topics = topic::ALL.iter().map(|topic| topic::dead_letters(topic));
+    let all = Letterbox::of(read_all(brokers, topics.collect()).await?);
     match command {
-        DlqCommand::List => list(&letters),
-        DlqCommand::Show { letter } => show(pick(&letters, &[letter])?[0]),
-        DlqCommand::Replay { letters: named } => {
-            settle(brokers, &pick(&letters, &named)?, "replayed").await?
+        DlqCommand::List => list(&all.open),
+        DlqCommand::Show { letter } => {
+            let show = |letter: &&Record| println!("{}", view::letter(letter));
+            all.named(&[letter])?.iter().for_each(show);
         }
-        DlqCommand::Drop { letters: named } => {
-            settle(brokers, &pick(&letters, &named)?, "dropped").await?
+        DlqCommand::Replay(letters) => {
+            settle(brokers, &all.wanted(&letters)?, How::Replayed).await?
         }
+        DlqCommand::Drop(letters) => settle(brokers, &all.wanted(&letters)?, How::Dropped).await?,
     }
     Ok(())
 }
 
-/// The letters that are not settled.
-fn open(records: Vec<Record>) -> Vec<Record> {
-    let settled: HashSet<(String, String)> = records
-        .iter()
-        .map(|record| (record.topic.clone(), record.header(SETTLED)))
-        .filter(|(_, letter)| !letter.is_empty())
-        .collect();
-    let is_open = |record: &Record| {
-        let place = format!("{}:{}", record.partition, record.offset);
-        record.header(SETTLED).is_empty() && !settled.contains(&(record.topic.clone(), place))
+/// Every open letter in a line.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn summaries(brokers: &str) -> anyhow::Result<Vec<String>> {
+    let topics = topic::ALL.iter().map(|topic| topic::dead_letters(topic));
+    let letters = Letterbox::of(read_all(brokers, topics.collect()).await?).open;
+    let line = |letter: &Record| {
+        let [kind, subject] = ["ce_type", "ce_subject"].map(|key| letter.header(key));
+        let [by, why] = [dlq::CONSUMER, dlq::REASON].map(|key| letter.header(key));
+        format!(
+            "{} {kind} {subject}, refused by {by}: {why}",
+            letter.position()
+        )
     };
-    records.into_iter().filter(is_open).collect()
+    Ok(letters.iter().map(line).collect())
 }
 
-fn pick<'a>(letters: &'a [Record], named: &[String]) -> anyhow::Result<Vec<&'a Record>> {
-    if named.is_empty() {
-        return Ok(letters.iter().collect());
+/// What was done with a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// Sent to its topic again.
+    Replayed,
+    /// Given up.
+    Dropped,
+}
+
+impl How {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Replayed => "replayed",
+            Self::Dropped => "dropped",
+        }
     }
-    let find = |name: &String| letters.iter().find(|letter| letter.position() == *name);
-    match named.iter().find(|name| find(name).is_none()) {
-        Some(name) => bail!("there is no open letter {name}; see `hexcab events dlq list`"),
-        None => Ok(named.iter().filter_map(find).collect()),
+}
+
+/// Letters, and which were settled how.
+struct Letterbox {
+    open: Vec<Record>,
+    settled: HashMap<String, String>,
+}
+
+impl Letterbox {
+    fn of(records: Vec<Record>) -> Self {
+        let mark = |record: &Record| {
+            let place = record.header(SETTLED);
+            (!place.is_empty()).then(|| (format!("{}:{place}", record.topic), record.header(HOW)))
+        };
+        let settled: HashMap<String, String> = records.iter().filter_map(mark).collect();
+        let is_open = |record: &Record| {
+            record.header(SETTLED).is_empty() && !settled.contains_key(&record.position())
+        };
+        let open = records.into_iter().filter(is_open).collect();
+        Self { open, settled }
+    }
+
+    fn wanted(&self, letters: &Letters) -> anyhow::Result<Vec<&Record>> {
+        if letters.all {
+            return Ok(self.open.iter().collect());
+        }
+        self.named(&letters.letters)
+    }
+
+    fn named(&self, names: &[String]) -> anyhow::Result<Vec<&Record>> {
+        names.iter().map(|name| self.find(name)).collect()
+    }
+
+    fn find(&self, name: &str) -> anyhow::Result<&Record> {
+        if let Some(letter) = self.open.iter().find(|letter| letter.position() == name) {
+            return Ok(letter);
+        }
+        if let Some(how) = self.settled.get(name) {
+            bail!("letter {name} was {how} already");
+        }
+        ensure!(
+            name.split(':').count() == 3,
+            "{name} names no letter: want topic:partition:offset, as `hexcab events dlq list` has it"
+        );
+        let there: Vec<String> = self.open.iter().map(Record::position).take(5).collect();
+        match there.is_empty() {
+            true => bail!("there is no letter {name}; there is none at all"),
+            false => bail!(
+                "there is no letter {name}; there are {} ({}, …)",
+                self.open.len(),
+                there.join(", ")
+            ),
+        }
     }
 }
 
@@ -77,20 +136,22 @@ fn list(letters: &[Record]) {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header([
         "letter",
+        "time",
         "event",
         "subject",
         "refused by",
         "reason",
     ]);
     for letter in letters {
-        let [kind, subject] = ["ce_type", "ce_subject"].map(|key| letter.header(key));
-        table.add_row([
-            letter.position(),
-            kind,
-            subject,
-            letter.header(dlq::CONSUMER),
-            letter.header(dlq::REASON),
-        ]);
+        let [time, kind, subject, consumer, reason] = [
+            "ce_time",
+            "ce_type",
+            "ce_subject",
+            dlq::CONSUMER,
+            dlq::REASON,
+        ]
+        .map(|key| letter.header(key));
+        table.add_row([letter.position(), time, kind, subject, consumer, reason]);
     }
     if !letters.is_empty() {
         println!("{table}");
@@ -98,61 +159,54 @@ fn list(letters: &[Record]) {
     println!("{} dead letters", letters.len());
 }
 
-fn show(letter: &Record) {
-    println!("{}", letter.position());
-    for (key, _) in &letter.headers {
-        println!("  {key}: {}", letter.header(key));
+async fn settle(brokers: &str, letters: &[&Record], how: How) -> anyhow::Result<()> {
+    let writer = Writer::new(brokers)?;
+    for (done, letter) in letters.iter().enumerate() {
+        let settled = settle_one(&writer, letter, how).await;
+        settled.with_context(|| {
+            let (position, total) = (letter.position(), letters.len());
+            format!(
+                "letter {position} stays; {done} of {total} are {}",
+                how.name()
+            )
+        })?;
+        println!("{} {}", letter.position(), how.name());
     }
-    println!("  key: {}", String::from_utf8_lossy(&letter.key));
-    println!("  bytes: {}", hex::encode(&letter.payload));
-    println!("{}", describe(&letter.header(dlq::TOPIC), &letter.payload));
+    println!("{} {}", letters.len(), how.name());
+    Ok(())
 }
 
-async fn settle(brokers: &str, letters: &[&Record], how: &str) -> anyhow::Result<()> {
-    let writer = Writer::new(brokers)?;
-    for letter in letters {
-        if how == "replayed" {
-            let origin = letter.header(dlq::TOPIC);
-            ensure!(
-                topic::ALL.contains(&origin.as_str()),
-                "{} does not say which topic it came from",
-                letter.position()
-            );
-            writer.write(&origin, &original(letter)).await?;
-        }
-        writer.write(&letter.topic, &mark(letter, how)).await?;
-        println!("{} {how}", letter.position());
+async fn settle_one(writer: &Writer, letter: &Record, how: How) -> anyhow::Result<()> {
+    match how {
+        How::Replayed => writer.write(origin(letter)?, &original(letter)).await?,
+        How::Dropped => {}
     }
-    println!("{} {how}", letters.len());
-    Ok(())
+    writer.write(&letter.topic, &mark(letter, how)).await
+}
+
+/// The topic it came from: as it says, or the one whose dead letters these are.
+fn origin(letter: &Record) -> anyhow::Result<&'static str> {
+    let said = letter.header(dlq::TOPIC);
+    let is_origin = |topic: &&str| *topic == said || topic::dead_letters(topic) == letter.topic;
+    let known = topic::ALL.into_iter().find(is_origin);
+    known.with_context(|| format!("it came from {said:?}, which is no topic of ours"))
 }
 
 /// The event as it was before it was put aside.
 fn original(letter: &Record) -> Record {
-    let own = [
-        dlq::REASON,
-        dlq::CONSUMER,
-        dlq::TOPIC,
-        dlq::POSITION,
-        dlq::TIME,
-    ];
-    let headers = letter
-        .headers
-        .iter()
-        .filter(|(key, _)| !own.contains(&key.as_str()))
-        .cloned()
-        .collect();
+    let is_its_own = |key: &str| !dlq::HEADERS.contains(&key);
+    let headers = letter.headers.iter().filter(|(key, _)| is_its_own(key));
     Record {
-        headers,
+        headers: headers.cloned().collect(),
         ..letter.clone()
     }
 }
 
-fn mark(letter: &Record, how: &str) -> Record {
+fn mark(letter: &Record, how: How) -> Record {
     let place = format!("{}:{}", letter.partition, letter.offset);
     let headers = vec![
         (SETTLED.to_owned(), place.into_bytes()),
-        (HOW.to_owned(), how.as_bytes().to_vec()),
+        (HOW.to_owned(), how.name().as_bytes().to_vec()),
     ];
     Record {
         payload: Vec::new(),
@@ -162,71 +216,4 @@ fn mark(letter: &Record, how: &str) -> Record {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn letter(offset: i64) -> Record {
-        let headers = [
-            ("ce_id", "7"),
-            (dlq::REASON, "unreadable"),
-            (dlq::TOPIC, topic::TRIP),
-        ];
-        Record {
-            topic: topic::dead_letters(topic::TRIP),
-            partition: 0,
-            offset,
-            key: b"sf".to_vec(),
-            payload: b"x".to_vec(),
-            headers: headers
-                .map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()))
-                .to_vec(),
-        }
-    }
-
-    #[test]
-    fn a_marked_letter_is_not_open() {
-        let done = Record {
-            offset: 2,
-            ..mark(&letter(0), "dropped")
-        };
-        let left = open(vec![letter(0), letter(1), done]);
-        assert_eq!(left, [letter(1)]);
-        assert!(pick(&left, &["hexcab.trip.v1.dlq:0:0".into()]).is_err());
-        assert_eq!(pick(&left, &[]).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn what_is_replayed_is_the_original() {
-        let sent = original(&letter(0));
-        assert_eq!(sent.headers, [("ce_id".to_owned(), b"7".to_vec())]);
-        assert_eq!((sent.key, sent.payload), (b"sf".to_vec(), b"x".to_vec()));
-    }
-
-    #[tokio::test]
-    async fn a_letter_goes_back_to_its_topic_once() {
-        let broker = crate::stack::broker::Broker::start().unwrap();
-        let writer = Writer::new(broker.bootstrap()).unwrap();
-        writer
-            .write(&topic::dead_letters(topic::TRIP), &letter(0))
-            .await
-            .unwrap();
-        for _ in 0..2 {
-            run(
-                broker.bootstrap(),
-                DlqCommand::Replay {
-                    letters: Vec::new(),
-                },
-            )
-            .await
-            .unwrap();
-        }
-        let back = read_all(broker.bootstrap(), vec![topic::TRIP.to_owned()])
-            .await
-            .unwrap();
-        assert_eq!(back.len(), 1);
-        assert_eq!(
-            (back[0].header("ce_id"), back[0].header(dlq::REASON)),
-            ("7".to_owned(), String::new())
-        );
-    }
-}
+mod tests;

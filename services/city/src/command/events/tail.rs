@@ -1,33 +1,34 @@
-//! `hexcab events tail`: a line an event, as they come.
+//! `hexcab events tail`: events as they come, or what the broker still has of them.
 
 use std::io::Write as _;
 
 use anyhow::bail;
 use hexcab_bus::topic;
-use hexcab_proto::{
-    dispatch::v1::DecisionMade,
-    location::v1::SupplyCounted,
-    payment::v1::PaymentEvent,
-    pricing::v1::{DemandObserved, SurgeComputed},
-    trip::v1::TripEvent,
-};
-use prost::Message;
 
-use super::kafka::{Record, follow, read_all};
+use super::{
+    kafka::{Record, follow, read_all},
+    view::{self, Look},
+};
 use crate::stop::Stop;
 
 /// Prints until Ctrl-C, or what is there.
 ///
 /// # Errors
 /// When a topic is unknown or the broker does not answer.
-pub async fn run(brokers: &str, names: &[String], all: bool, stop: &Stop) -> anyhow::Result<()> {
+pub async fn run(
+    brokers: &str,
+    names: &[String],
+    all: bool,
+    look: Look,
+    stop: &Stop,
+) -> anyhow::Result<()> {
     let topics = topics(names)?;
     if all {
         let mut records = read_all(brokers, topics).await?;
         records.sort_by_key(|record| record.header("ce_time"));
         records
             .iter()
-            .take_while(|record| print(record))
+            .take_while(|record| print(record, look))
             .for_each(drop);
         return Ok(());
     }
@@ -35,7 +36,7 @@ pub async fn run(brokers: &str, names: &[String], all: bool, stop: &Stop) -> any
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            message = consumer.recv() => if !print(&Record::of(&message?)) { return Ok(()) },
+            message = consumer.recv() => if !print(&Record::of(&message?), look) { return Ok(()) },
         }
     }
 }
@@ -59,38 +60,9 @@ fn topics(names: &[String]) -> anyhow::Result<Vec<String>> {
     names.iter().map(full).collect()
 }
 
-/// A line; false when nobody reads any more (`hexcab events tail | head`).
-fn print(record: &Record) -> bool {
-    let [time, kind, subject, traceparent] =
-        ["ce_time", "ce_type", "ce_subject", "traceparent"].map(|key| record.header(key));
-    let (trace, place) = (
-        hexcab_telemetry::trace_id(&traceparent).unwrap_or("-"),
-        record.position(),
-    );
-    writeln!(
-        std::io::stdout(),
-        "{time:<32} {kind:<34} {subject:<44} {trace} {place}"
-    )
-    .is_ok()
-}
-
-/// What a payload says, for eyes; or that it cannot be read.
-pub fn describe(topic: &str, payload: &[u8]) -> String {
-    fn read<M: Message + Default + std::fmt::Debug>(payload: &[u8]) -> String {
-        M::decode(payload).map_or_else(
-            |error| format!("cannot be read: {error}"),
-            |message| format!("{message:#?}"),
-        )
-    }
-    match topic {
-        topic::TRIP => read::<TripEvent>(payload),
-        topic::PAYMENT => read::<PaymentEvent>(payload),
-        topic::DISPATCH => read::<DecisionMade>(payload),
-        topic::SURGE => read::<SurgeComputed>(payload),
-        topic::SUPPLY => read::<SupplyCounted>(payload),
-        topic::DEMAND => read::<DemandObserved>(payload),
-        _ => "of no topic that is known".to_owned(),
-    }
+/// Prints one; false when nobody reads any more (`hexcab events tail | head`).
+fn print(record: &Record, look: Look) -> bool {
+    writeln!(std::io::stdout(), "{}", view::event(record, look)).is_ok()
 }
 
 #[cfg(test)]

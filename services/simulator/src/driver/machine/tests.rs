@@ -132,6 +132,7 @@ fn view(state: State, version: i64) -> TripView {
         dropoff: point(37.79).into(),
         start_code: None,
         cancellation: None,
+        charge: None,
         created_at: None,
         accepted_at: None,
         arrived_at: None,

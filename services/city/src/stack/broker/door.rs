@@ -1,0 +1,259 @@
+//! The port at which clients find the broker. Behind it is the mock cluster, at a port of the system's choosing.
+//!
+//! What it changes on the way, because clients of a broker that died would not get on with the next one otherwise:
+//!
+//! - Answers that name brokers name the door. Through a plain one clients would find a broker once, and then look for it
+//!   in vain at a dead port (librdkafka holds on to the address of a group's coordinator while its number is the same).
+//! - Places in the log that a member of a group commits before anybody joined that group here are of another broker's log.
+//!   A real broker refuses them; the mock cluster would keep them, and members would begin there. They are kept for nobody.
+//!
+//! Invariants: nothing else is changed; what is passed keeps its order; when one side of a connection ends, the other
+//! does. Does not: know more of the protocol than [`message`] reads.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use hexcab_chassis::Tasks;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+use tokio_util::sync::DropGuard;
+
+use super::message::{self, LENGTH, Number, Question};
+
+/// The largest message that librdkafka would send or take, bytes.
+const MESSAGE_MAX: usize = 100_000_000;
+/// Bytes that are read at once.
+const PIECE: usize = 16 * 1024;
+/// What stands where the group stood whose place in the log is kept for nobody.
+const NOBODY: u8 = b'-';
+
+/// An open door; closes with its value.
+#[derive(Debug)]
+pub struct Door {
+    address: SocketAddr,
+    _closes: DropGuard,
+}
+
+impl Door {
+    /// Listens here (port 0: any) and leads to the cluster.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub async fn open(listen: SocketAddr, cluster: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        let house = House {
+            cluster,
+            names: Names::new(cluster, address),
+            joined: Arc::default(),
+        };
+        let tasks = Tasks::new();
+        let closes = tasks.shutdown().drop_guard();
+        let (closed, visitors) = (tasks.shutdown(), tasks.clone());
+        tasks.spawn("door", async move {
+            tokio::select! {
+                () = accept(listener, house, &visitors) => {}
+                () = closed.cancelled() => {}
+            }
+            Ok(())
+        });
+        Ok(Self {
+            address,
+            _closes: closes,
+        })
+    }
+
+    /// Where clients knock.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// What is behind the door, and is known of it.
+#[derive(Debug, Clone)]
+struct House {
+    cluster: SocketAddr,
+    names: Names,
+    /// The groups that somebody joined.
+    joined: Arc<Mutex<BTreeSet<Vec<u8>>>>,
+}
+
+async fn accept(listener: TcpListener, house: House, visitors: &Tasks) {
+    loop {
+        // Out of descriptors, or a client that went before it was let in: the next one may fare better.
+        let Ok((client, _)) = listener.accept().await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let (house, closed) = (house.clone(), visitors.shutdown());
+        visitors.spawn("visitor", async move {
+            tokio::select! {
+                // However it ended, the client sees a connection that is closed.
+                _ended = lead(client, &house) => {}
+                () = closed.cancelled() => {}
+            }
+            Ok(())
+        });
+    }
+}
+
+/// One connection, to its end.
+async fn lead(client: TcpStream, house: &House) -> io::Result<()> {
+    let server = TcpStream::connect(house.cluster).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let open = Mutex::default();
+    tokio::select! {
+        ended = requests(from_client, to_server, &open, house) => ended,
+        ended = answers(from_server, to_client, &open, house) => ended,
+    }
+}
+
+/// What the answers to open requests will mean.
+type Open = Mutex<BTreeMap<Number, Meaning>>;
+
+#[derive(Debug)]
+enum Meaning {
+    NamesBrokers,
+    Joined(Vec<u8>),
+}
+
+async fn requests(
+    from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    open: &Open,
+    house: &House,
+) -> io::Result<()> {
+    let (mut from, mut message) = (BufReader::with_capacity(PIECE, from), Vec::new());
+    loop {
+        read_message(&mut from, &mut message).await?;
+        match message::question(&message) {
+            Question::WhereBrokersAre { number } => {
+                open.lock().insert(number, Meaning::NamesBrokers);
+            }
+            Question::Join { number, group } => {
+                let group = message[group].to_vec();
+                open.lock().insert(number, Meaning::Joined(group));
+            }
+            Question::CommitAsMember { group } => {
+                if !house.joined.lock().contains(&message[group.clone()]) {
+                    message[group].fill(NOBODY);
+                }
+            }
+            Question::Other => {}
+        }
+        to.write_all(&message).await?;
+    }
+}
+
+async fn answers(
+    from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    open: &Open,
+    house: &House,
+) -> io::Result<()> {
+    let (mut from, mut message) = (BufReader::with_capacity(PIECE, from), Vec::new());
+    loop {
+        read_message(&mut from, &mut message).await?;
+        let meaning = message::answered(&message).and_then(|number| open.lock().remove(&number));
+        match meaning {
+            Some(Meaning::NamesBrokers) => house.names.replace(&mut message),
+            Some(Meaning::Joined(group)) => {
+                house.joined.lock().insert(group);
+            }
+            None => {}
+        }
+        to.write_all(&message).await?;
+    }
+}
+
+/// Reads the next message, its length included.
+async fn read_message(
+    from: &mut BufReader<OwnedReadHalf>,
+    message: &mut Vec<u8>,
+) -> io::Result<()> {
+    let length = usize::try_from(from.read_u32().await?).unwrap_or(usize::MAX);
+    if length > MESSAGE_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    message.clear();
+    message.extend_from_slice(&u32::try_from(length).unwrap_or_default().to_be_bytes());
+    message.resize(LENGTH + length, 0);
+    from.read_exact(&mut message[LENGTH..]).await?;
+    Ok(())
+}
+
+/// How an answer names the cluster, and how it is to name the door: host and port follow each other in every version of
+/// the protocol, and both names are of the same length.
+#[derive(Debug, Clone)]
+struct Names {
+    cluster: Vec<u8>,
+    door: Vec<u8>,
+}
+
+impl Names {
+    fn new(cluster: SocketAddr, door: SocketAddr) -> Self {
+        let name = |host: IpAddr, port: u16| {
+            [host.to_string().as_bytes(), &u32::from(port).to_be_bytes()].concat()
+        };
+        Self {
+            cluster: name(cluster.ip(), cluster.port()),
+            // The cluster is on loopback, and so is the door.
+            door: name(cluster.ip(), door.port()),
+        }
+    }
+
+    fn replace(&self, message: &mut [u8]) {
+        let size = self.cluster.len();
+        let mut at = 0;
+        while at + size <= message.len() {
+            if message[at..].starts_with(&self.cluster) {
+                message[at..at + size].copy_from_slice(&self.door);
+                at += size;
+            } else {
+                at += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_replaced_wherever_it_stands_and_nothing_else() {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let names = Names::new(address(40_000), address(20_000));
+        let mut message = [
+            b"127.0.0.1".as_slice(),
+            &40_000_u32.to_be_bytes(),
+            b"127.0.0.1",
+            &40_001_u32.to_be_bytes(),
+            b"127.0.0.1",
+            &40_000_u32.to_be_bytes(),
+            b"127.0",
+        ]
+        .concat();
+        names.replace(&mut message);
+        let ports: Vec<u32> = message
+            .windows(13)
+            .filter(|window| window.starts_with(b"127.0.0.1"))
+            .map(|window| u32::from_be_bytes(*window.last_chunk().unwrap()))
+            .collect();
+        assert_eq!(ports, [20_000, 40_001, 20_000]);
+        assert_eq!(message.len(), 3 * 13 + 5);
+    }
+}

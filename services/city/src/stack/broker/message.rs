@@ -1,0 +1,185 @@
+//! How the messages of Kafka's protocol begin: as far as the door must know.
+//!
+//! A message is its length and what that counts. A request is: two bytes of key (which question), two of version, four of
+//! number (the answer repeats it), the client's name, from some version on a list of tags, then what the question says.
+//! Invariant: what cannot be read is [`Question::Other`]. Does not: check a message; who gets it does.
+
+use std::ops::Range;
+
+/// A message begins with its length, which does not count itself.
+pub const LENGTH: usize = size_of::<u32>();
+
+/// The keys of the questions that concern the door.
+const METADATA: u16 = 3;
+const OFFSET_COMMIT: u16 = 8;
+const FIND_COORDINATOR: u16 = 10;
+const JOIN_GROUP: u16 = 11;
+/// From these versions on lengths are written short, and tags may follow anything.
+const OFFSET_COMMIT_SHORT: u16 = 8;
+const JOIN_GROUP_SHORT: u16 = 6;
+/// From this version on a commit says as whom.
+const OFFSET_COMMIT_MEMBER: u16 = 1;
+
+/// The number of a request, as it is written.
+pub type Number = [u8; 4];
+
+/// What a request asks. Ranges are of the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The answer will name brokers.
+    WhereBrokersAre {
+        /// Its number.
+        number: Number,
+    },
+    /// To be a member of a group.
+    Join {
+        /// Its number.
+        number: Number,
+        /// The group's name.
+        group: Range<usize>,
+    },
+    /// To keep places in the log, as a member of a group (one may also do that as nobody).
+    CommitAsMember {
+        /// The group's name.
+        group: Range<usize>,
+    },
+    /// Nothing that concerns the door.
+    Other,
+}
+
+/// What this request asks.
+pub fn question(message: &[u8]) -> Question {
+    read_question(message).unwrap_or(Question::Other)
+}
+
+/// The number of the request that this message answers.
+pub fn answered(message: &[u8]) -> Option<Number> {
+    message.get(LENGTH..)?.first_chunk().copied()
+}
+
+fn read_question(message: &[u8]) -> Option<Question> {
+    let mut reader = Reader {
+        message,
+        at: LENGTH,
+    };
+    let (key, version, number) = (reader.u16()?, reader.u16()?, reader.bytes()?);
+    match key {
+        METADATA | FIND_COORDINATOR => Some(Question::WhereBrokersAre { number }),
+        JOIN_GROUP => {
+            let group = reader.group(version >= JOIN_GROUP_SHORT)?;
+            Some(Question::Join { number, group })
+        }
+        OFFSET_COMMIT if version >= OFFSET_COMMIT_MEMBER => {
+            let group = reader.group(version >= OFFSET_COMMIT_SHORT)?;
+            // Who is nobody's member has no generation.
+            let generation = i32::from_be_bytes(reader.bytes()?);
+            (generation >= 0).then_some(Question::CommitAsMember { group })
+        }
+        _ => None,
+    }
+}
+
+/// Reads on from where it stands.
+struct Reader<'a> {
+    message: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let bytes = *self.message.get(self.at..)?.first_chunk()?;
+        self.at += N;
+        Some(bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes(self.bytes()?))
+    }
+
+    fn skip(&mut self, count: usize) -> Option<Range<usize>> {
+        let range = self.at..self.at.checked_add(count)?;
+        self.message.get(range.clone())?;
+        self.at = range.end;
+        Some(range)
+    }
+
+    /// The group's name, which comes first, after the rest of the header.
+    fn group(&mut self, short: bool) -> Option<Range<usize>> {
+        let client = i16::from_be_bytes(self.bytes()?);
+        // A client without a name has the length -1.
+        self.skip(usize::try_from(client).unwrap_or_default())?;
+        let length = if short {
+            // No tags in the header: nobody sends any. Then a length is one byte, one more than it is.
+            let [tags, length] = self.bytes()?;
+            let known = tags == 0 && (1..0x80).contains(&length);
+            known.then_some(usize::from(length) - 1)?
+        } else {
+            usize::from(self.u16()?)
+        };
+        self.skip(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request of this key and version, by the client "me"; short ones have their tags.
+    fn request(key: u16, version: u16, short: bool, body: &[u8]) -> Vec<u8> {
+        let tags: &[u8] = if short { &[0] } else { &[] };
+        let rest = [
+            key.to_be_bytes().as_slice(),
+            &version.to_be_bytes(),
+            &[0, 0, 0, 9],
+            &[0, 2],
+            b"me",
+            tags,
+            body,
+        ]
+        .concat();
+        let length = u32::try_from(rest.len()).unwrap();
+        [length.to_be_bytes().as_slice(), &rest].concat()
+    }
+
+    #[test]
+    fn questions_are_told_apart_in_long_and_short_versions() {
+        let joined = |message: &[u8]| match question(message) {
+            Question::Join { number, group } => Some((number, message[group].to_vec())),
+            Question::WhereBrokersAre { .. }
+            | Question::CommitAsMember { .. }
+            | Question::Other => None,
+        };
+        let expected = Some(([0, 0, 0, 9], b"trips".to_vec()));
+        assert_eq!(joined(&request(11, 5, false, b"\0\x05trips...")), expected);
+        assert_eq!(joined(&request(11, 6, true, b"\x06trips...")), expected);
+        for key in [3, 10] {
+            let number = [0, 0, 0, 9];
+            let asked = question(&request(key, 9, true, b""));
+            assert_eq!(asked, Question::WhereBrokersAre { number });
+        }
+        assert_eq!(question(&request(0, 9, true, b"")), Question::Other);
+    }
+
+    #[test]
+    fn a_commit_is_a_members_when_it_has_a_generation() {
+        let as_whom = |version, short, body: &[u8]| {
+            let message = request(8, version, short, body);
+            match question(&message) {
+                Question::CommitAsMember { group } => Some(message[group].to_vec()),
+                Question::WhereBrokersAre { .. } | Question::Join { .. } | Question::Other => None,
+            }
+        };
+        let member = Some(b"it".to_vec());
+        assert_eq!(as_whom(7, false, b"\0\x02it\0\0\0\x02"), member);
+        assert_eq!(as_whom(9, true, b"\x03it\0\0\0\x02"), member);
+        assert_eq!(as_whom(9, true, b"\x03it\xff\xff\xff\xff"), None);
+    }
+
+    #[test]
+    fn what_is_cut_off_asks_nothing() {
+        let whole = request(8, 9, true, b"\x03it\0\0\0\x02");
+        for end in 0..whole.len() {
+            assert_eq!(question(&whole[..end]), Question::Other, "{end}");
+        }
+    }
+}
