@@ -7,12 +7,13 @@ use hexcab_bus::{Handler as _, Incoming, topic};
 use hexcab_chassis::{Clock, Secret, Tasks};
 use hexcab_payment::{
     app,
-    config::{Config, ProcessorConfig},
+    config::{Config, ProcessorConfig, ReconcilerConfig},
     consumer::TripListener,
     domain::{Intent, State, refund::Ask},
     processor::{Processor, http::HttpProcessor},
+    reconciler::Reconciler,
     sandbox::{self, config::WebhookConfig},
-    store::{MoneyOf, RequestKey, Store},
+    store::{MoneyOf, RequestKey, Rules, Store},
     worker::Worker,
 };
 use hexcab_pg::Pg;
@@ -310,13 +311,17 @@ impl Rig {
     }
 
     pub async fn start_at(clock: Clock) -> Self {
-        let (db, sandbox) = (TestDb::create("payment").await, Sandbox::start().await);
+        Self::with(Sandbox::start().await, clock, Config::default().rules()).await
+    }
+
+    pub async fn with(sandbox: Sandbox, clock: Clock, rules: Rules) -> Self {
+        let db = TestDb::create("payment").await;
         let pg = db.connect().await;
         app::migrate(&pg).await.unwrap();
         let service = Pg::connect_as(&db.config(), "payment", hexcab_ledger::ROLE)
             .await
             .unwrap();
-        let store = Store::new(service.clone(), clock, Config::default().rules());
+        let store = Store::new(service.clone(), clock, rules);
         let listener = TripListener::new(store.clone(), Arc::default());
         Self {
             pg,
@@ -336,6 +341,28 @@ impl Rig {
         let wake = Arc::new(Notify::new());
         // The sandbox finds at once what it made.
         Worker::new(self.store.clone(), processor, wake, Duration::ZERO)
+    }
+
+    /// Compares books; only when told to, and what is new to it at once.
+    pub fn reconciler(&self) -> Reconciler {
+        self.reconciler_with(
+            Arc::new(self.sandbox.processor()),
+            ReconcilerConfig::default(),
+        )
+    }
+
+    pub fn reconciler_with(
+        &self,
+        processor: Arc<dyn Processor>,
+        config: ReconcilerConfig,
+    ) -> Reconciler {
+        let config = ReconcilerConfig {
+            interval_s: 0,
+            grace_s: 0,
+            ..config
+        };
+        let (pg, store) = (self.service.clone(), self.store.clone());
+        Reconciler::new(pg, store, processor, &config, Clock::system())
     }
 
     /// Delivers an event.

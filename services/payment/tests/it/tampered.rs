@@ -86,6 +86,9 @@ impl Processor for Tampered {
     ) -> Result<Option<Refund>, Failure> {
         self.inner.find_refund(payment, key).await
     }
+    async fn refunds_of(&self, payment: &ProcessorId) -> Result<Vec<Refund>, Failure> {
+        self.inner.refunds_of(payment).await
+    }
     async fn dispute(&self, id: &str) -> Result<Dispute, Failure> {
         self.inner.dispute(id).await
     }
