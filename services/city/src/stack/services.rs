@@ -260,7 +260,7 @@ impl Wiring<'_> {
     /// When its binary is not there.
     pub fn spec(&self, service: Service) -> anyhow::Result<Spec> {
         let program = binary(self.binaries, service.binary())?;
-        let mut environment = Environment::new();
+        let mut environment = Environment::inherited();
         self.common(service, &mut environment);
         self.own(service, &mut environment);
         let (name, log) = (service.name().to_owned(), self.folder.log(service.name()));
@@ -382,8 +382,8 @@ impl From<Environment> for Vec<(String, String)> {
 }
 
 impl Environment {
-    /// Only what programs need.
-    pub fn new() -> Self {
+    /// Only what programs need, of what this process has.
+    pub fn inherited() -> Self {
         let kept = [
             "PATH",
             "HOME",
