@@ -22,8 +22,8 @@ mod money;
 async fn unguarded(name: &str, migrator: &Migrator, tables: &[&str]) -> (TestDb, PgConnection) {
     let db = TestDb::create(name).await;
     let pg = db.connect().await;
-    pg.migrate(migrator).await.unwrap();
     hexcab_bus::migrate(&pg).await.unwrap();
+    pg.migrate(migrator).await.unwrap();
     let mut connection = PgConnection::connect(&db.url()).await.unwrap();
     let mut sql = "CREATE SCHEMA planted;".to_owned();
     for table in tables {
