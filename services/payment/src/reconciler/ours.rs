@@ -140,11 +140,12 @@ impl Books {
     ) -> Result<Vec<(IntentId, String)>, StoreError> {
         let ids: Vec<Uuid> = intents.iter().map(|id| id.uuid()).collect();
         let rows: Vec<(Uuid, String)> = sqlx::query_as(
-            "SELECT i.id, string_agg(format('%s: rows %s/%s, ledger %s/%s', account, coalesce(s.posted, 0), coalesce(s.pending, 0),
-                                            coalesce(l.posted, 0), coalesce(l.pending, 0)), '; ' ORDER BY account)
+            "SELECT i.id, string_agg(format('%s: rows %s/%s, ledger %s/%s', d.account, coalesce(d.posted, 0), coalesce(d.pending, 0),
+                                            coalesce(d.booked, 0), coalesce(d.promised, 0)), '; ' ORDER BY d.account)
              FROM unnest($1::uuid[]) AS i (id) CROSS JOIN LATERAL (
-                 intent_story(i.id) s FULL JOIN ledger_story(i.id) l USING (account))
-             WHERE (s.posted, s.pending) IS DISTINCT FROM (l.posted, l.pending)
+                 SELECT account, s.posted, s.pending, l.posted AS booked, l.pending AS promised
+                 FROM intent_story(i.id) s FULL JOIN ledger_story(i.id) l USING (account)
+                 WHERE (s.posted, s.pending) IS DISTINCT FROM (l.posted, l.pending)) d
              GROUP BY i.id",
         )
         .bind(ids)

@@ -1,16 +1,7 @@
 //! What the database refuses by itself, whatever the code does. Each test goes red without its constraint.
 
-use std::collections::BTreeSet;
-
-use hexcab_payment::{
-    domain::{
-        Answer, Extra, ExtraKind, Hold, HoldStep, Intent, ProcessorId, Said, State, Taken,
-        Unanswered,
-        decide::{Command, decide},
-    },
-    store::PayoutAsk,
-};
-use hexcab_types::{Currency, Money, Timestamp};
+use hexcab_payment::{domain::State, store::PayoutAsk};
+use hexcab_types::{Currency, Money};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -131,71 +122,6 @@ async fn the_money_of_an_intent_is_counted_upwards_only() {
             (set(held, "held_minor = 2001"), up),
             (set(captured, "captured_minor = 1999"), up),
             (set(captured, "version = version - 1"), up),
-        ],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn an_intents_columns_fit_its_state() {
-    let (rig, held, captured) = held_and_captured().await;
-    let nothing_taken = format!(
-        "state = 'CAPTURED', captured_minor = 0, charge_minor = 0, owed_minor = 0, {ENDED}"
-    );
-    let too_much = format!(
-        "state = 'CAPTURED', captured_minor = 2001, charge_minor = 2001, owed_minor = 0, {ENDED}"
-    );
-    let too_little = format!(
-        "state = 'CAPTURED', captured_minor = 1999, charge_minor = 2000, owed_minor = 0, {ENDED}"
-    );
-    let unowed = format!(
-        "state = 'CAPTURE_FAILED', decline_code = 'x', charge_minor = 2000, owed_minor = 1999, {ENDED}"
-    );
-    let due = format!("state = 'VOIDED', charge_minor = 1, {ENDED}");
-    check(
-        &rig,
-        &[
-            (set(held, "decline_code = 'x'"), "intent_declined_has_code"),
-            (set(held, "state = 'UNKNOWN'"), "intent_unknown_says_what"),
-            (set(held, "charge_minor = 1"), "intent_ending_whole"),
-            (
-                set(held, "driver = gen_random_uuid()"),
-                "intent_ending_whole",
-            ),
-            (
-                set(held, &format!("charge_minor = -1, {ENDED}")),
-                "intent_ending_whole",
-            ),
-            (
-                set(
-                    held,
-                    &format!(
-                        "charge_minor = 5, {}",
-                        ENDED.replace("tax_minor = 0", "tax_minor = 6")
-                    ),
-                ),
-                "intent_ending_whole",
-            ),
-            (set(held, &nothing_taken), "intent_captured_within_hold"),
-            (set(held, &too_much), "intent_captured_within_hold"),
-            (set(held, &too_little), "intent_settled_as_charged"),
-            (set(held, &unowed), "intent_settled_as_charged"),
-            (set(held, &due), "intent_settled_as_charged"),
-            (set(captured, "rest_minor = 1"), "intent_settled_as_charged"),
-            (set(captured, "owed_minor = 1"), "intent_settled_as_charged"),
-            (
-                set(captured, "refunded_minor = 1"),
-                "intent_refunded_within_taken",
-            ),
-            (
-                set(captured, "state = 'REFUNDED', refunded_minor = 1999"),
-                "intent_refunded_within_taken",
-            ),
-            (
-                set(captured, "state = 'PARTLY_REFUNDED', refunded_minor = 2000"),
-                "intent_refunded_within_taken",
-            ),
-            (set(held, "raise_minor = -1"), "intent_raise_not_negative"),
         ],
     )
     .await;
@@ -351,28 +277,6 @@ async fn the_service_cannot_change_what_was_entered() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_settlement_does_not_end_without_what_it_charges() {
-    let (rig, ride) = (Rig::start().await, Ride::new());
-    rig.sandbox
-        .fault(serde_json::json!({"kind": "decline", "rider": ride.rider.to_string()}))
-        .await;
-    rig.tell(&ride.requested()).await;
-    rig.work().await;
-    rig.tell(&ride.completed(2_000)).await;
-    let held = Ride::new();
-    rig.tell(&held.requested()).await;
-    rig.worker().work_once().await.unwrap();
-    for of in [&ride, &held] {
-        let id = rig.intent(of).await.id.uuid();
-        let finish = format!(
-            "INSERT INTO work (intent, ordinal, step, finished_at) VALUES ('{id}', 3, 'capture', now())
-             ON CONFLICT (intent, ordinal) DO UPDATE SET finished_at = now()"
-        );
-        assert_eq!(refused_by(&rig, &[finish]).await, "settlement_kept");
-    }
-}
-
 /// A captured ride with a tip and a refund that are asked for and not answered.
 async fn with_tip_and_refund() -> (Rig, Ride, Uuid) {
     let rig = Rig::start().await;
@@ -458,46 +362,6 @@ async fn a_trip_has_one_rest_and_one_tip() {
         ],
     )
     .await;
-}
-
-#[tokio::test]
-async fn no_more_is_given_back_than_was_taken_and_nobody_bears_more_than_he_got() {
-    let (rig, _, intent) = with_tip_and_refund().await;
-    let refund = |amount: i64, driver: i64, tax: i64, clawback: bool| {
-        format!(
-            "INSERT INTO refunds (id, intent, amount_minor, driver_minor, tax_minor, clawback, reason, operator, state, created_at)
-             VALUES (gen_random_uuid(), '{intent}', {amount}, {driver}, {tax}, {clawback}, 'x', gen_random_uuid(), 'AWAITED', now())"
-        )
-    };
-    check(
-        &rig,
-        &[
-            (refund(1_001, 0, 0, false), "refunds_within_taken"),
-            (refund(1_000, 701, 0, true), "refund_parts_within_shares"),
-            (refund(1_000, 0, 76, false), "refund_parts_within_shares"),
-            (
-                refund(1_000, 1, 0, false),
-                "refund_driver_bears_by_clawback",
-            ),
-            (refund(1_000, -1, 0, true), "refund_parts_not_negative"),
-            (refund(0, 0, 0, false), "refund_amount_positive"),
-        ],
-    )
-    .await;
-    rig.work().await;
-    let payment: String = sqlx::query_scalar("SELECT processor_id FROM intents")
-        .fetch_one(rig.pg.pool())
-        .await
-        .unwrap();
-    let dispute = format!(
-        "INSERT INTO disputes VALUES ('dp_1', '{intent}', '{payment}', 600, 'fraudulent', 'OPEN', now(), NULL)"
-    );
-    let with_dispute = [dispute, refund(401, 0, 0, false)];
-    let by = refused_by(&rig, &with_dispute).await;
-    assert!(
-        ["refunds_within_taken", "intent_agrees_with_ledger"].contains(&by.as_str()),
-        "{by}"
-    );
 }
 
 #[tokio::test]
@@ -650,158 +514,4 @@ async fn a_request_has_one_answer_for_ever() {
     )
     .await;
     assert_eq!(rig.money(&ride).await.beside.refunds.len(), 1);
-}
-
-#[tokio::test]
-async fn the_transition_table_is_the_domains() {
-    let (rig, ride) = (Rig::start().await, Ride::new());
-    rig.tell(&ride.requested()).await;
-    rig.tell(&ride.completed(2_000)).await;
-    let fresh = rig.intent(&ride).await;
-    let mut expected = BTreeSet::new();
-    for state in states() {
-        for command in commands() {
-            for charge in [0, 2_000, 2_500] {
-                let mut before = Intent {
-                    state: state.clone(),
-                    raise: Money::new(300, Currency::Usd),
-                    ..fresh.clone()
-                };
-                if let Some(ending) = &mut before.ending {
-                    ending.charge.amount.minor = charge;
-                }
-                let Ok(event) = decide(&before, command.clone()) else {
-                    continue;
-                };
-                let after = before.apply(&event);
-                if name(&state) != name(&after.state) {
-                    expected.insert((name(&state), name(&after.state)));
-                }
-            }
-        }
-    }
-    let table: Vec<(String, String)> =
-        sqlx::query_as("SELECT from_state, to_state FROM intent_transitions")
-            .fetch_all(rig.pg.pool())
-            .await
-            .unwrap();
-    assert_eq!(table.into_iter().collect::<BTreeSet<_>>(), expected);
-}
-
-fn states() -> Vec<State> {
-    let usd = |minor| Money::new(minor, Currency::Usd);
-    let code = || "x".to_owned();
-    let hold = || Hold {
-        id: ProcessorId("pi".into()),
-        amount: usd(2_000),
-    };
-    let captured = |refunded| State::Captured {
-        hold: hold(),
-        taken: Taken {
-            refunded: usd(refunded),
-            ..Taken::captured(usd(2_000))
-        },
-    };
-    let owed = usd(2_000);
-    vec![
-        State::RequiresHold,
-        State::Held(hold()),
-        captured(0),
-        captured(1),
-        captured(2_000),
-        State::CaptureFailed {
-            hold: hold(),
-            code: code(),
-            owed,
-        },
-        State::Voided { hold: None },
-        State::Declined {
-            code: code(),
-            owed: None,
-        },
-        State::Unknown(Unanswered::Hold),
-        State::Unknown(Unanswered::Raise(hold())),
-        State::Unknown(Unanswered::Capture(hold())),
-        State::Unknown(Unanswered::Void(hold())),
-        State::AwaitsCash,
-        State::CashCollected,
-        State::Owed { owed },
-    ]
-}
-
-fn commands() -> Vec<Command> {
-    let usd = |minor| Money::new(minor, Currency::Usd);
-    let code = || "x".to_owned();
-    let processor_id = || ProcessorId("pi".into());
-    let done = || Said::Done {
-        processor_id: processor_id(),
-    };
-    let extra = |kind| Extra {
-        id: Uuid::from_u128(1).into(),
-        kind,
-        amount: usd(500),
-        answer: Answer::Awaited,
-        created_at: Timestamp::UNIX_EPOCH,
-    };
-    let refund = |minor| hexcab_payment::domain::Refund {
-        id: Uuid::from_u128(1).into(),
-        of: hexcab_payment::domain::refund::Of::Capture,
-        amount: usd(minor),
-        driver_part: usd(0),
-        tax_part: usd(0),
-        clawback: false,
-        reason: "x".into(),
-        operator: Uuid::from_u128(7).into(),
-        answer: Answer::Awaited,
-        created_at: Timestamp::UNIX_EPOCH,
-    };
-    let tip = ExtraKind::Tip {
-        driver: Uuid::from_u128(9).into(),
-    };
-    let mut commands = vec![
-        Command::PlaceHold {
-            processor_id: processor_id(),
-        },
-        Command::DeclineHold { code: code() },
-        Command::RaiseHold { to: usd(2_300) },
-        Command::DeclineRaise { code: code() },
-        Command::Capture { amount: usd(2_000) },
-        Command::FailCapture { code: code() },
-        Command::Void,
-        Command::CollectCash,
-        Command::Owe,
-        Command::AnswerRest(extra(ExtraKind::Rest), done()),
-        Command::AnswerTip(extra(tip), done()),
-        Command::AnswerRefund(refund(1), done()),
-        Command::AnswerRefund(refund(1_999), done()),
-        Command::AnswerRefund(refund(2_000), done()),
-    ];
-    commands.extend(HoldStep::ALL.map(Command::LoseAnswer));
-    commands
-}
-
-fn name(state: &State) -> String {
-    match state {
-        State::RequiresHold => "REQUIRES_HOLD",
-        State::Held(_) => "HELD",
-        State::Captured { taken, .. } if taken.refunded.minor == 0 => "CAPTURED",
-        State::Captured { taken, .. } => {
-            if taken.refunded.minor < taken.captured.minor + taken.rest.minor {
-                "PARTLY_REFUNDED"
-            } else {
-                "REFUNDED"
-            }
-        }
-        State::CaptureFailed { .. } => "CAPTURE_FAILED",
-        State::Voided { .. } => "VOIDED",
-        State::Declined { .. } => "DECLINED",
-        State::Unknown(Unanswered::Hold) => "UNKNOWN:hold",
-        State::Unknown(Unanswered::Raise(_)) => "UNKNOWN:raise",
-        State::Unknown(Unanswered::Capture(_)) => "UNKNOWN:capture",
-        State::Unknown(Unanswered::Void(_)) => "UNKNOWN:void",
-        State::AwaitsCash => "AWAITS_CASH",
-        State::CashCollected => "CASH_COLLECTED",
-        State::Owed { .. } => "OWED",
-    }
-    .to_owned()
 }
