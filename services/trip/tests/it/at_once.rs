@@ -61,6 +61,22 @@ async fn a_refusal_is_not_made_from_memory() {
 }
 
 #[tokio::test]
+async fn a_decision_on_an_old_memory_changes_nothing() {
+    let store = Store::new().await;
+    let trip = store.request(1).await.id;
+    let elsewhere = store.replica();
+    for command in [offer_to(driver(1)), decline(driver(1), 1)] {
+        elsewhere.execute(key(), trip, command).await.unwrap();
+    }
+    // Remembered as never offered, this would be offer 1, at version 2.
+    let offered = store.execute(trip, offer_to(driver(2))).await.unwrap();
+    assert_eq!((offered.version, offered.epoch), (4, 2));
+    // Remembered as it was before that offer, it would be OFFER_DECLINED.
+    let told = elsewhere.execute(key(), trip, accept(driver(1), 1)).await;
+    assert_eq!(reason(&told), "OFFER_SUPERSEDED");
+}
+
+#[tokio::test]
 async fn wrong_codes_that_were_tried_elsewhere_count_here() {
     let store = Store::new().await;
     let trip = store.arrived().await;
