@@ -41,6 +41,8 @@ pub enum Command {
     Token(TokenArguments),
     /// Compare the processor's books with ours and the ledger now; exit 1 when something does not fit
     Reconcile(ReconcileArguments),
+    /// Who owes whom how much: the trial balance, and a driver's statement
+    Ledger(LedgerArguments),
     /// Look at events and dead letters; send the outbox again to a broker that lost its data
     Events(EventsArguments),
     /// A private Postgres and nothing else; prints its URL
@@ -58,6 +60,42 @@ pub struct RunningCity {
     /// Its folder, with city.json [default: the city that was started last by this user]
     #[arg(long, value_name = "DIR", global = true)]
     pub dir: Option<PathBuf>,
+}
+
+/// What of the ledger.
+#[derive(Debug, Args)]
+pub struct LedgerArguments {
+    /// The city.
+    #[command(flatten)]
+    pub city: RunningCity,
+    /// Print JSON; amounts in minor units
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What.
+    #[command(subcommand)]
+    pub command: LedgerCommand,
+}
+
+/// What can be seen of the ledger.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// What is posted and pending on every account; the totals are zero per currency, or the exit is 1
+    Balance {
+        /// Every rider and driver by himself
+        #[arg(long)]
+        all: bool,
+    },
+    /// What was posted to a driver's account, with the balance at every line
+    Statement {
+        /// Whose: drivers/{uuid}
+        account: String,
+        /// From this time on (RFC 3339, the city's time) [default: the beginning]
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Until before this time [default: now]
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+    },
 }
 
 /// Whether the books fit.

@@ -5,6 +5,8 @@ pub mod chaos;
 pub mod city;
 pub mod doctor;
 pub mod events;
+pub mod ledger;
+mod payment;
 pub mod postgres;
 pub mod reconcile;
 pub mod ride;
@@ -48,5 +50,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(arguments) => status::run(arguments).await,
         Command::Token(arguments) => token::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,
+        Command::Ledger(arguments) => ledger::run(arguments).await,
     }
 }

@@ -158,10 +158,14 @@ impl PaymentService for Payments {
 
     async fn get_trial_balance(
         &self,
-        _: Request<GetTrialBalanceRequest>,
+        request: Request<GetTrialBalanceRequest>,
     ) -> Result<Response<GetTrialBalanceResponse>, Status> {
         let balance = self.store.trial_balance().await?;
-        let accounts = balance.accounts.iter().map(view::balance).collect();
+        let accounts = if request.into_inner().summed {
+            view::summed(&balance.accounts).map_err(StoreError::from)?
+        } else {
+            balance.accounts.iter().map(view::balance).collect()
+        };
         Ok(Response::new(GetTrialBalanceResponse { accounts }))
     }
 

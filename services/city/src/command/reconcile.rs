@@ -6,10 +6,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use hexcab_chassis::{
-    Secret,
-    client::{self, Channel, ClientConfig},
-};
+use hexcab_chassis::client::Channel;
 use hexcab_proto::payment::v1::{
     GetReconciliationRequest, ListMismatchesRequest, Mismatch, MismatchState, Reconciliation,
     ReconciliationState, ResolveMismatchRequest, RunReconciliationRequest,
@@ -17,13 +14,12 @@ use hexcab_proto::payment::v1::{
 };
 use uuid::Uuid;
 
+use super::payment;
 use crate::{
     cli::{ReconcileArguments, ReconcileCommand},
     stack::folder::CityFile,
 };
 
-/// How long one call may take.
-const CALL: Duration = Duration::from_secs(20);
 /// Mismatches asked for at once.
 const PAGE: i32 = 200;
 
@@ -33,7 +29,7 @@ const PAGE: i32 = 200;
 /// When no city runs, payment does not answer, or it refuses.
 pub async fn run(arguments: ReconcileArguments) -> anyhow::Result<ExitCode> {
     let (_, city) = CityFile::find(arguments.city.dir.as_deref())?;
-    let mut payment = client(&city)?;
+    let mut payment = ReconciliationServiceClient::new(payment::channel(&city)?);
     match arguments.command {
         None => {
             let run = compare(&mut payment).await?;
@@ -68,23 +64,6 @@ pub async fn run(arguments: ReconcileArguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-fn client(city: &CityFile) -> anyhow::Result<ReconciliationServiceClient<Channel>> {
-    let service = city
-        .services
-        .get("payment")
-        .context("this city has no payment service")?;
-    let token = std::fs::read_to_string(&city.service_token_file)
-        .with_context(|| format!("read {}", city.service_token_file.display()))?;
-    let config = ClientConfig {
-        timeout_ms: u64::try_from(CALL.as_millis()).unwrap_or(u64::MAX),
-        service_token: Some(Secret::new(token.trim_end())),
-    };
-    Ok(ReconciliationServiceClient::new(client::channel(
-        &service.grpc,
-        &config,
-    )?))
 }
 
 /// Compares, and waits for the end.

@@ -182,7 +182,7 @@ pub async fn balance(
 ) -> Result<Json<Balances>, Problem> {
     let answer = gateway
         .peers
-        .payment(GetTrialBalanceRequest {}, |mut p, r| async move {
+        .payment(GetTrialBalanceRequest::default(), |mut p, r| async move {
             p.get_trial_balance(r).await
         })
         .await?;

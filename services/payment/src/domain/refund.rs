@@ -1,6 +1,6 @@
 //! Money given back to a rider: how much at most, of which payment, and who bears it.
 //!
-//! The rule (ADR 0006): the tax inside the refunded part is no longer due and comes out of what was set aside. Of the
+//! The rule (docs/money.md): the tax inside the refunded part is no longer due and comes out of what was set aside. Of the
 //! rest, without `clawback` the platform bears all: the driver did his work. With `clawback` the driver gives back his
 //! share in proportion, and the platform the remainder. A refund comes out of what was captured first, then out of what
 //! was charged beside the hold.

@@ -1,6 +1,6 @@
 //! A tip after the ride: a charge of its own, all of it for the driver.
 //!
-//! The rule (ADR 0007): one tip a trip, within a time after its end, up to a multiple of what the trip cost. A tip that
+//! The rule (docs/money.md): one tip a trip, within a time after its end, up to a multiple of what the trip cost. A tip that
 //! the processor refused was none. Who owes for the trip cannot tip: his card was refused already.
 //!
 //! Does not: take it.

@@ -1,6 +1,8 @@
 //! The domain's words → answers.
 
-use hexcab_ledger::{Balance, Code};
+use std::collections::BTreeMap;
+
+use hexcab_ledger::{Account, Balance, Code};
 use hexcab_proto::{
     convert,
     payment::v1::{
@@ -8,7 +10,7 @@ use hexcab_proto::{
         PaymentMethod, PayoutLineState, PayoutState, StatementKind,
     },
 };
-use hexcab_types::Money;
+use hexcab_types::{Currency, Money, MoneyError};
 use tonic::Status;
 
 use crate::{
@@ -206,13 +208,49 @@ fn line(line: &Line) -> proto::PayoutLine {
 
 /// An account of the ledger.
 pub fn balance(balance: &Balance) -> proto::AccountBalance {
-    let totals = &balance.totals;
-    let pending = totals.credits_pending - totals.debits_pending;
     proto::AccountBalance {
         account: balance.account.to_string(),
         posted: some(balance.net()),
-        pending: some(Money::new(pending, balance.currency)),
+        pending: some(pending(balance)),
     }
+}
+
+/// The same with all riders in one line, and all drivers.
+///
+/// # Errors
+/// When a sum does not fit.
+pub fn summed(balances: &[Balance]) -> Result<Vec<proto::AccountBalance>, MoneyError> {
+    let mut sums: BTreeMap<(String, Currency), (Money, Money)> = BTreeMap::new();
+    for balance in balances {
+        let name = match balance.account {
+            Account::Rider(_) => "riders".to_owned(),
+            Account::Driver(_) => "drivers".to_owned(),
+            Account::Processor
+            | Account::Disputes
+            | Account::Revenue
+            | Account::Tax
+            | Account::Fees
+            | Account::Losses
+            | Account::Payouts
+            | Account::Bank => balance.account.to_string(),
+        };
+        let zero = Money::zero(balance.currency);
+        let sum = sums.entry((name, balance.currency)).or_insert((zero, zero));
+        *sum = (sum.0.plus(balance.net())?, sum.1.plus(pending(balance))?);
+    }
+    let account = |((account, _), (posted, pending)): ((String, Currency), (Money, Money))| {
+        proto::AccountBalance {
+            account,
+            posted: some(posted),
+            pending: some(pending),
+        }
+    };
+    Ok(sums.into_iter().map(account).collect())
+}
+
+fn pending(balance: &Balance) -> Money {
+    let minor = balance.totals.credits_pending - balance.totals.debits_pending;
+    Money::new(minor, balance.currency)
 }
 
 /// A driver's statement; none when it is too long to tell.

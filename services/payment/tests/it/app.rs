@@ -10,8 +10,10 @@ use hexcab_payment::{
     config::{Config, ProcessorConfig},
 };
 use hexcab_proto::payment::v1::{
-    GetIntentRequest, GetTrialBalanceRequest, IntentState, ListIntentsRequest, PaymentEvent,
-    payment_service_client::PaymentServiceClient,
+    AnswerState, ConfirmPayoutBatchRequest, CreatePayoutBatchRequest, GetDriverStatementRequest,
+    GetIntentRequest, GetPayoutFileRequest, GetTrialBalanceRequest, IntentState,
+    ListIntentsRequest, PaymentEvent, PayoutState, RefundTripRequest, StatementKind,
+    TipTripRequest, payment_service_client::PaymentServiceClient,
 };
 use hexcab_testkit::{Broker, TestDb, eventually};
 use parking_lot::Mutex;
@@ -159,7 +161,7 @@ async fn rides_over_kafka_end_captured_declined_or_voided_and_are_told() {
     let balance = service
         .client
         .clone()
-        .get_trial_balance(GetTrialBalanceRequest {})
+        .get_trial_balance(GetTrialBalanceRequest::default())
         .await
         .unwrap()
         .into_inner();
@@ -280,4 +282,174 @@ async fn intents_are_listed_newest_first_page_by_page() {
         (nonsense.code(), status::reason(&nonsense).as_deref()),
         (Code::InvalidArgument, Some("FIELD_INVALID"))
     );
+}
+
+fn id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_ask_for_refunds_tips_and_payouts_over_grpc_and_see_what_became_of_them() {
+    let service = Service::start().await;
+    let (ride, mut client) = (Ride::new(), service.client.clone());
+    service.publish(&ride.requested()).await;
+    service.publish(&ride.completed(2_000)).await;
+    service.until(&ride, IntentState::Captured).await;
+
+    let refund = RefundTripRequest {
+        request_id: id(),
+        trip: ride.trip.name(),
+        amount: usd(500),
+        reason: "the driver got lost".into(),
+        operator: "operators/00000000-0000-0000-0000-000000000007".into(),
+        clawback: true,
+    };
+    let begun = client
+        .refund_trip(refund.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(begun.refunds[0].state(), AnswerState::Awaited);
+    service.until(&ride, IntentState::PartlyRefunded).await;
+    let again = client
+        .refund_trip(refund.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(again, begun, "the same answer for ever");
+    let other = RefundTripRequest {
+        amount: usd(501),
+        ..refund.clone()
+    };
+    let reused = client.refund_trip(other).await.unwrap_err();
+    assert_eq!(
+        (reused.code(), status::reason(&reused).as_deref()),
+        (Code::InvalidArgument, Some("REQUEST_ID_REUSED"))
+    );
+    let too_much = RefundTripRequest {
+        request_id: id(),
+        amount: usd(1_501),
+        ..refund
+    };
+    let too_much = client.refund_trip(too_much).await.unwrap_err();
+    assert_eq!(
+        (too_much.code(), status::reason(&too_much).as_deref()),
+        (Code::FailedPrecondition, Some("MORE_THAN_TAKEN"))
+    );
+
+    let tip = TipTripRequest {
+        request_id: id(),
+        trip: ride.trip.name(),
+        rider: ride.rider.name(),
+        amount: usd(200),
+    };
+    client.tip_trip(tip.clone()).await.unwrap();
+    let strangers = TipTripRequest {
+        request_id: id(),
+        rider: Ride::new().rider.name(),
+        ..tip
+    };
+    let strangers = client.tip_trip(strangers).await.unwrap_err();
+    assert_eq!(
+        (strangers.code(), status::reason(&strangers).as_deref()),
+        (Code::PermissionDenied, Some("NOT_YOUR_TRIP"))
+    );
+    let intent = eventually(|| async {
+        let trip = ride.trip.name();
+        let answer = service
+            .client
+            .clone()
+            .get_intent(GetIntentRequest { trip })
+            .await;
+        let intent = answer.ok()?.into_inner().intent?;
+        (intent.charges.first()?.state() == AnswerState::Done).then_some(intent)
+    })
+    .await;
+    assert_eq!(
+        (intent.refunded.clone(), intent.charge.clone()),
+        (usd(500), usd(2_000))
+    );
+    assert_eq!(intent.refunds[0].state(), AnswerState::Done);
+    assert_eq!(intent.refunds[0].driver_part, usd(350));
+
+    let make = CreatePayoutBatchRequest {
+        request_id: id(),
+        currency_code: "USD".into(),
+        ..CreatePayoutBatchRequest::default()
+    };
+    let batch = client
+        .create_payout_batch(make)
+        .await
+        .unwrap()
+        .into_inner()
+        .batch
+        .unwrap();
+    assert_eq!((batch.count, batch.total.clone()), (1, usd(1_250)));
+    let ask = GetPayoutFileRequest {
+        name: batch.name.clone(),
+    };
+    let file = client.get_payout_file(ask).await.unwrap().into_inner();
+    assert_eq!(file.sha256, batch.file_sha256);
+    assert!(
+        String::from_utf8(file.content)
+            .unwrap()
+            .contains(&ride.driver.to_string())
+    );
+    let confirm = ConfirmPayoutBatchRequest {
+        request_id: id(),
+        name: batch.name.clone(),
+        failed: Vec::new(),
+    };
+    let confirmed = client
+        .confirm_payout_batch(confirm.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(confirmed.batch.unwrap().state(), PayoutState::Confirmed);
+    let nobody = ConfirmPayoutBatchRequest {
+        name: "payouts/00000000-0000-0000-0000-000000000001".into(),
+        request_id: id(),
+        ..confirm
+    };
+    let nobody = client.confirm_payout_batch(nobody).await.unwrap_err();
+    assert_eq!(status::reason(&nobody).as_deref(), Some("PAYOUT_NOT_FOUND"));
+
+    let ask = GetDriverStatementRequest {
+        driver: ride.driver.name(),
+        ..GetDriverStatementRequest::default()
+    };
+    let statements = client
+        .get_driver_statement(ask)
+        .await
+        .unwrap()
+        .into_inner()
+        .statements;
+    let kinds: Vec<StatementKind> = statements[0].lines.iter().map(|line| line.kind()).collect();
+    assert_eq!(kinds.first(), Some(&StatementKind::Earning));
+    assert_eq!(kinds.last(), Some(&StatementKind::Payout));
+    assert_eq!(kinds.len(), 4);
+    assert_eq!(statements[0].closing, usd(0));
+
+    let summed = GetTrialBalanceRequest { summed: true };
+    let accounts = client
+        .get_trial_balance(summed)
+        .await
+        .unwrap()
+        .into_inner()
+        .accounts;
+    let names: Vec<&str> = accounts
+        .iter()
+        .map(|account| account.account.as_str())
+        .collect();
+    let expected = [
+        "bank",
+        "drivers",
+        "platform:payouts",
+        "platform:revenue",
+        "platform:tax",
+        "processor",
+        "riders",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(accounts[0].posted, usd(1_250));
 }
