@@ -4,6 +4,7 @@
 //! - [`fault`] what can go wrong; [`schedule`] what goes wrong when, from a seed
 //!
 //! - [`strike`] does one; [`evidence`] what a process says of it; [`run`] does all of them at their times
+//! - [`operator`] what else goes on with money meanwhile
 //! - [`backlog`] what the city still has to do from before they were lifted; [`report`] the verdict;
 //!   [`summary`] that of many runs
 //!
@@ -12,6 +13,7 @@
 pub mod backlog;
 mod evidence;
 pub mod fault;
+pub mod operator;
 pub mod points;
 pub mod report;
 pub mod run;

@@ -38,6 +38,8 @@ pub struct Load<'a> {
     pub drivers: Option<usize>,
     /// Recorded rides and shifts.
     pub data: Option<PathBuf>,
+    /// Further flags of the simulator.
+    pub more: &'a [&'a str],
 }
 
 impl Load<'_> {
@@ -75,7 +77,7 @@ impl Load<'_> {
         command.args(["--from", self.from, "--for", self.window]);
         command.args(["--seed", &self.seed.to_string()]);
         command.args(["--demand-scale", &self.demand_scale.to_string()]);
-        command.arg("--report").arg(report);
+        command.arg("--report").arg(report).args(self.more);
         if let Some(drain) = self.drain {
             command.args(["--drain", drain]);
         }

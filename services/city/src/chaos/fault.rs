@@ -73,6 +73,8 @@ pub enum Fault {
         /// How far back, seconds of the machine.
         since_s: u64,
     },
+    /// A record that no consumer can read comes on each topic that has inboxes behind it.
+    Poison,
     /// One process ends itself between two effects.
     CrashPoint {
         /// Whose code it is in.
@@ -98,6 +100,7 @@ impl Fault {
             Self::Processor { .. } => "processor",
             Self::Echo { .. } => "echo",
             Self::Republish { .. } => "republish",
+            Self::Poison => "poison",
             Self::CrashPoint { .. } => "crash point",
         }
     }
@@ -115,7 +118,8 @@ impl Fault {
             | Self::ClockStep { .. }
             | Self::Processor { .. }
             | Self::Echo { .. }
-            | Self::Republish { .. } => None,
+            | Self::Republish { .. }
+            | Self::Poison => None,
         }
     }
 
@@ -133,6 +137,7 @@ impl Fault {
             Self::Processor { kind, rate } => format!("{kind}, {:.0} %", rate * 100.0),
             Self::Echo { newest } => format!("the newest {newest} events a topic, shuffled"),
             Self::Republish { since_s } => format!("every event of the last {since_s} s"),
+            Self::Poison => "a record that nobody can read on each topic".to_owned(),
             Self::CrashPoint {
                 service,
                 point,

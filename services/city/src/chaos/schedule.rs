@@ -27,9 +27,9 @@ const SHARE_MAX: u32 = 4;
 const GAP_MS: std::ops::Range<u64> = 1_000..4_000;
 /// What is killed takes this long to come back, before the gap.
 const REVIVAL: Duration = Duration::from_secs(2);
-/// Time that a service is given for one crash point: it is started, reaches it, dies, and is started again. A consumer
-/// that died keeps its partition for a session's six seconds.
-const POINT_SLOT: Duration = Duration::from_secs(10);
+/// Time that a service is given for one crash point: it is started anew, reaches it, dies, is started again, and gets back
+/// the partitions that its dead consumer kept for a session's six seconds and a rebalance.
+const POINT_SLOT: Duration = Duration::from_secs(17);
 /// How long a service may take to reach its point.
 const POINT_PATIENCE: Duration = Duration::from_secs(30);
 /// The latest arrival that is waited for at a point that is passed all the time.
@@ -96,7 +96,7 @@ impl Schedule {
         let mut faults = deal(processes(targets), length, &mut chance(0));
         faults.extend(deal(network(targets), length, &mut chance(1)));
         let mut left_out = Vec::new();
-        faults.extend(inside(targets, length, &mut chance(2), &mut left_out));
+        faults.extend(inside(seed, targets, length, &mut chance(2), &mut left_out));
         faults.sort_by_key(|planned| planned.at);
         Self {
             seed,
@@ -205,6 +205,7 @@ fn network(targets: &Targets) -> Vec<Deck> {
             Fault::Echo { newest: 20 },
             Fault::Republish { since_s: 10 },
             Fault::Republish { since_s: 60 },
+            Fault::Poison,
         ],
     ])
 }
@@ -237,7 +238,9 @@ fn deal(mut decks: Vec<Deck>, length: Duration, chance: &mut StdRng) -> Vec<Plan
 /// How long a fault lasts: short ones are more frequent than long ones.
 fn lasts(fault: &Fault, length: Duration, chance: &mut StdRng) -> Duration {
     let (low_s, high_s) = match fault {
-        Fault::Kill { .. } | Fault::Echo { .. } | Fault::Republish { .. } => return Duration::ZERO,
+        Fault::Kill { .. } | Fault::Echo { .. } | Fault::Republish { .. } | Fault::Poison => {
+            return Duration::ZERO;
+        }
         Fault::Pause { .. } => (2.0, 20.0),
         Fault::Cut { .. } => (0.5, 8.0),
         Fault::Slow { .. } | Fault::HalfOpen { .. } => (2.0, 15.0),
@@ -253,6 +256,7 @@ fn lasts(fault: &Fault, length: Duration, chance: &mut StdRng) -> Duration {
 
 /// Each service through its crash points, spread over the run.
 fn inside(
+    seed: u64,
     targets: &Targets,
     length: Duration,
     chance: &mut StdRng,
@@ -266,9 +270,12 @@ fn inside(
     let time = length.saturating_sub(LEAD);
     let room = usize::try_from(time.as_millis() / POINT_SLOT.as_millis()).unwrap_or(usize::MAX);
     for mut points in by_service.into_values() {
-        points.shuffle(chance);
+        // Seeds in a row take turns, so that a few short runs have all of them.
         let fit = room.min(points.len());
+        let turn = seed.wrapping_mul(fit as u64) % points.len().max(1) as u64;
+        points.rotate_left(usize::try_from(turn).unwrap_or(0));
         left_out.extend(points.drain(fit..).map(|point| point.name.to_owned()));
+        points.shuffle(chance);
         let Some(slot) = time.checked_div(u32::try_from(fit).unwrap_or(u32::MAX)) else {
             continue;
         };

@@ -1,7 +1,12 @@
 //! Does one fault to a running city, holds it for its time, lifts it, and says what was seen.
 //!
+//! - [`events`] deliveries that nobody needs; [`point`] a process sent to its crash point
+//!
 //! Invariant: a fault that lasts is a guard: dropped, for whatever reason, it is lifted (but for the processor's, which are
 //! lifted by asking it, at the end and by [`lift_all`]). Does not: wait for its turn ([`super::run`] does), judge.
+
+pub mod events;
+mod point;
 
 use std::{
     sync::Arc,
@@ -9,22 +14,16 @@ use std::{
 };
 
 use anyhow::Context as _;
-use hexcab_bus::topic;
-use hexcab_chassis::Clock;
 use hexcab_proxy::{Mode, Proxy, Trap};
-use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
-use serde_json::json;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
 
 use super::{evidence::Evidence, fault::Fault};
-use crate::{
-    command::events::kafka,
-    outboxes::{republish, told},
-    stack::{
-        Stack,
-        node::{Link, Node},
-        process::{self, Process},
-        services::Service,
-    },
+use crate::stack::{
+    Stack,
+    node::{Link, Node},
+    process::{self, Process},
+    services::Service,
 };
 
 /// How long something that was struck is watched until it is well again, for the record.
@@ -35,8 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const RULE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a transaction ends with, as Postgres is told.
 const COMMIT: &[u8] = b"COMMIT";
-/// Topics that have inboxes behind them.
-const ECHOED: [&str; 2] = [topic::TRIP, topic::PAYMENT];
 
 /// What became of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,13 +80,17 @@ pub async fn strike(stack: &Stack, fault: &Fault, lasts: Duration, seed: u64) ->
         Fault::LostCommit { link } => lose_commit(stack, *link, lasts).await,
         Fault::ClockStep { service, seconds } => step_clock(stack, *service, *seconds, lasts).await,
         Fault::Processor { kind, rate } => misprocess(stack, kind, *rate, lasts).await,
-        Fault::Echo { newest } => tell(echo(stack, *newest, seed).await),
-        Fault::Republish { since_s } => tell(send_again(stack, *since_s).await),
+        Fault::Echo { newest } => tell(events::echo(stack, *newest, seed).await),
+        Fault::Republish { since_s } => tell(events::send_again(stack, *since_s).await),
+        Fault::Poison => tell(events::poison(stack).await),
         Fault::CrashPoint {
             service,
             point,
             nth,
-        } => crash(stack, *service, point, *nth, lasts).await,
+        } => {
+            let armed = point::Armed::new(stack, *service, point, *nth);
+            armed.until_dead(lasts).await
+        }
     }
 }
 
@@ -223,9 +224,7 @@ async fn step_clock(stack: &Stack, service: Service, seconds: i64, lasts: Durati
 }
 
 async fn misprocess(stack: &Stack, kind: &str, rate: f64, lasts: Duration) -> Observed {
-    let rule = json!({ "kind": kind, "rate": rate });
-    let set = ask_sandbox(stack, reqwest::Method::POST, Some(rule)).await;
-    if let Err(error) = set {
+    if let Err(error) = set_rule(stack, json!({ "kind": kind, "rate": rate })).await {
         return Observed::missed(format!("{error:#}"));
     }
     tokio::time::sleep(lasts).await;
@@ -236,15 +235,32 @@ async fn misprocess(stack: &Stack, kind: &str, rate: f64, lasts: Duration) -> Ob
     }
 }
 
+/// The rules that the processor's sandbox goes by.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn rules(stack: &Stack) -> anyhow::Result<Vec<Value>> {
+    let answer = ask_sandbox(stack, Method::GET, None).await?;
+    answer.json().await.context("read the sandbox's rules")
+}
+
+/// One more.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn set_rule(stack: &Stack, rule: Value) -> anyhow::Result<()> {
+    ask_sandbox(stack, Method::POST, Some(rule)).await.map(drop)
+}
+
 async fn forget_rules(stack: &Stack) -> anyhow::Result<()> {
-    ask_sandbox(stack, reqwest::Method::DELETE, None).await
+    ask_sandbox(stack, Method::DELETE, None).await.map(drop)
 }
 
 async fn ask_sandbox(
     stack: &Stack,
-    method: reqwest::Method,
-    body: Option<serde_json::Value>,
-) -> anyhow::Result<()> {
+    method: Method,
+    body: Option<Value>,
+) -> anyhow::Result<Response> {
     let file = stack.file();
     let sandbox = &file.services[Service::Sandbox.name()].grpc;
     let mut request = reqwest::Client::new()
@@ -256,66 +272,7 @@ async fn ask_sandbox(
     let answer = request.send().await.context("ask the sandbox")?;
     answer
         .error_for_status()
-        .context("set a rule of the sandbox")?;
-    Ok(())
-}
-
-/// The newest events once more, shuffled: duplicates, and out of order.
-async fn echo(stack: &Stack, newest: usize, seed: u64) -> anyhow::Result<String> {
-    let brokers = stack.file().brokers;
-    let topics = ECHOED.map(str::to_owned).to_vec();
-    let mut records = kafka::read_newest(&brokers, topics, newest).await?;
-    records.shuffle(&mut StdRng::seed_from_u64(seed));
-    let writer = kafka::Writer::new(&brokers)?;
-    for record in &records {
-        writer.write(&record.topic, record).await?;
-    }
-    Ok(format!("{} events were delivered again", records.len()))
-}
-
-async fn send_again(stack: &Stack, since_s: u64) -> anyhow::Result<String> {
-    let since = Clock::system().now() - Duration::from_secs(since_s);
-    let sent = republish(&stack.file().postgres, since).await?;
-    Ok(format!("sent again: {}", told(&sent)))
-}
-
-/// Starts the service anew, armed, and waits until it died of its point. Dies it of something else, it is armed again.
-async fn crash(
-    stack: &Stack,
-    service: Service,
-    point: &str,
-    nth: u32,
-    patience: Duration,
-) -> Observed {
-    let (begun, node) = (Instant::now(), Node::Service(service));
-    let Some(process) = stack.process(node) else {
-        return Observed::missed("there is no such process");
-    };
-    let seen = Evidence::from_now(&stack.log(service));
-    let reached = format!("crash point {point} reached");
-    let armed = Armed { stack, service };
-    let arm = || {
-        stack.arm(service, &format!("{point}:{nth}"));
-        let before = process.life().restarts;
-        // One that is not running is being started, armed.
-        before + u32::from(process.suffer(process::Fault::Kill))
-    };
-    let mut restarts = arm();
-    while begun.elapsed() < patience {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let life = process.life();
-        if seen.says(&reached) {
-            drop(armed);
-            let after = begun.elapsed().as_secs_f64();
-            let back = well_again(stack, node, None).await;
-            return Observed::struck(format!("died of it within {after:.1} s, {back}"));
-        }
-        if life.restarts > restarts {
-            // Another fault killed it before it got there.
-            restarts = arm();
-        }
-    }
-    Observed::missed(format!("not reached within {} s", patience.as_secs()))
+        .context("set a rule of the sandbox")
 }
 
 /// Goes on when dropped.
@@ -342,17 +299,5 @@ struct SteppedClock(std::path::PathBuf);
 impl Drop for SteppedClock {
     fn drop(&mut self) {
         let _was_right = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Is started unarmed again when dropped.
-struct Armed<'a> {
-    stack: &'a Stack,
-    service: Service,
-}
-
-impl Drop for Armed<'_> {
-    fn drop(&mut self) {
-        self.stack.disarm(self.service);
     }
 }

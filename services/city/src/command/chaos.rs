@@ -19,6 +19,7 @@ use super::{city::evening, events::letters, up, verify};
 use crate::{
     chaos::{
         backlog::{self, Convergence},
+        operator,
         points::POINTS,
         report::{Parts, Report, commit},
         run::{self, Struck},
@@ -129,10 +130,14 @@ fn targets(stack: &Stack) -> Targets {
     }
 }
 
+/// More of what makes a ride's money move in more steps than two.
+const EVENTFUL: [&str; 4] = ["--late-rate", "0.25", "--tip-rate", "0.4"];
+
 /// What the processor's sandbox can do wrong by a rule.
-const PROCESSOR: [&str; 5] = [
+const PROCESSOR: [&str; 6] = [
     "decline",
     "error_500",
+    "error_500_kept",
     "timeout_before",
     "timeout_after",
     "slow",
@@ -204,16 +209,19 @@ impl Run<'_> {
             demand_scale: self.arguments.demand_scale,
             drivers: self.arguments.drivers,
             data: self.arguments.up.data.clone(),
+            more: &EVENTFUL,
         };
         load.carry(&self.stack.file(), seen, self.stop).await
     }
 
     async fn strike_all(&self) -> anyhow::Result<Endured> {
         let began = tokio::time::Instant::now();
+        let over = began + self.schedule.length;
         // Some are still being watched when all are over: that is no reason to begin later with the time.
-        let (struck, convergence) = tokio::join!(
+        let (struck, convergence, _over) = tokio::join!(
             run::execute(self.schedule, self.stack, began),
-            self.get_over_it(began + self.schedule.length)
+            self.get_over_it(over),
+            tokio::time::timeout_at(over, operator::work(self.stack)),
         );
         Ok(Endured {
             struck,
@@ -259,7 +267,7 @@ impl Run<'_> {
             funnel: funnel::count(&mut databases).await?,
             restarts: self.stack.restarts(),
             convergence: endured.convergence,
-            dead_letters: letters::summaries(&file.brokers).await?,
+            dead_letters: letters::summaries(&file.brokers, strike::events::POISON).await?,
             verify: Verified::new(&outcomes),
             traces,
             simulator: std::fs::read(seen)

@@ -232,6 +232,11 @@ pub struct Wiring<'a> {
 
 /// The binary of the simulator, which is no part of a city.
 pub const SIMULATOR: &str = "hexcab-simulator";
+/// A step of payment waits for the processor for 2 s and for Postgres for less: a worker that is silent for this long is
+/// dead. Shorter than the default, so that a city gets over a killed worker within a minute, with all that follows.
+const PAYMENT_LEASE_S: u32 = 20;
+/// The sandbox finds at once what it made; the default is for Stripe, which may take a minute.
+const SANDBOX_SEARCH_LAG_MS: u32 = 2_000;
 /// Our own, which is the embedded stack's broker too.
 pub const LAUNCHER: &str = "hexcab";
 
@@ -281,9 +286,9 @@ impl Wiring<'_> {
         // The processor is somebody else, who lives in real time.
         if service != Service::Sandbox {
             environment.set("CLOCK", &self.clock);
-            if self.faults {
-                environment.set("CLOCK_SKEW", self.folder.clock(service.name()).display());
-            }
+        }
+        if self.faults {
+            environment.set("CLOCK_SKEW", self.folder.clock(service.name()).display());
         }
         if let Some(database) = service.database() {
             environment.set("POSTGRES__URL", self.postgres_of(service, database));
@@ -314,6 +319,8 @@ impl Wiring<'_> {
             Service::Payment => {
                 environment.set("PROCESSOR__URL", self.peer(service, Service::Sandbox));
                 environment.set("PROCESSOR__API_KEY_FILE", self.processor_key.display());
+                environment.set("LEASE_S", PAYMENT_LEASE_S);
+                environment.set("SEARCH_LAG_MS", SANDBOX_SEARCH_LAG_MS);
             }
             Service::Dispatch => {
                 self.peers(service, environment);

@@ -89,9 +89,9 @@ async fn what_is_left_from_before_is_seen_and_what_came_later_is_not() {
     change(
         &payment,
         "SET session_replication_role = replica;
-         INSERT INTO intents (id, trip, rider, state, asked, currency, held_minor, created_at, updated_at)
-         VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'UNKNOWN', 'hold', 'USD', 100, now(), now());
-         INSERT INTO work (intent, step) SELECT id, 'hold' FROM intents;
+         INSERT INTO intents (id, trip, rider, method, state, asked, currency, amount_minor, created_at, updated_at)
+         VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'CARD', 'UNKNOWN', 'hold', 'USD', 100, now(), now());
+         INSERT INTO work (intent, ordinal, step) SELECT id, 1, 'hold' FROM intents;
          SET session_replication_role = origin",
     )
     .await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::chaos::points::Needs;
 
 fn targets() -> Targets {
     let services = Service::ALL.map(Node::Service);
@@ -11,6 +12,7 @@ fn targets() -> Targets {
         name,
         proves: "nothing",
         rare: false,
+        needs: Needs::Rides,
     };
     Targets {
         nodes: services.into_iter().chain([Node::Postgres]).collect(),
@@ -110,7 +112,7 @@ fn a_long_run_strikes_everything_and_hits_every_point_once() {
 
 #[test]
 fn a_short_run_has_a_part_of_every_kind_and_says_what_it_leaves_out() {
-    let length = Duration::from_secs(15);
+    let length = Duration::from_secs(25);
     let short = Schedule::new(3, length, &targets());
     assert_eq!(short.left_out.len(), 2, "one slot a service: {short:?}");
     let kinds: BTreeSet<&str> = Schedule::new(3, Duration::from_secs(90), &targets())
@@ -118,7 +120,34 @@ fn a_short_run_has_a_part_of_every_kind_and_says_what_it_leaves_out() {
         .iter()
         .map(|planned| planned.fault.kind())
         .collect();
-    assert_eq!(kinds.len(), 11, "{kinds:?}");
+    assert_eq!(kinds.len(), 10, "{kinds:?}");
+}
+
+#[test]
+fn a_few_short_runs_in_a_row_have_every_crash_point() {
+    let many = |number: u8| Point {
+        service: Service::Payment,
+        name: Box::leak(format!("payment.{number}").into_boxed_str()),
+        proves: "nothing",
+        rare: false,
+        needs: Needs::Rides,
+    };
+    let targets = Targets {
+        points: (0..33).map(many).collect(),
+        ..Targets::default()
+    };
+    for first in [0, 1, 7, 1_000] {
+        let mut had = BTreeSet::new();
+        for seed in first..first + 5 {
+            let schedule = Schedule::new(seed, RUN, &targets);
+            let points = schedule
+                .faults
+                .iter()
+                .filter_map(|planned| planned.fault.point());
+            had.extend(points.map(str::to_owned));
+        }
+        assert_eq!(had.len(), 33, "seeds from {first}");
+    }
 }
 
 #[test]

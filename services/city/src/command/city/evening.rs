@@ -85,6 +85,7 @@ async fn evening(
         demand_scale: arguments.demand_scale,
         drivers: arguments.drivers,
         data: arguments.up.data.clone(),
+        more: &[],
     };
     load.carry(&stack.file(), seen.path(), stop).await?;
     let checked = check(arguments, stack, seen.path(), speed, begun);

@@ -42,11 +42,11 @@ pub async fn run(brokers: &str, command: DlqCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every open letter in a line.
+/// Every open letter in a line, but those that are about this subject.
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn summaries(brokers: &str) -> anyhow::Result<Vec<String>> {
+pub async fn summaries(brokers: &str, expected: &str) -> anyhow::Result<Vec<String>> {
     let topics = topic::ALL.iter().map(|topic| topic::dead_letters(topic));
     let letters = Letterbox::of(read_all(brokers, topics.collect()).await?).open;
     let line = |letter: &Record| {
@@ -57,7 +57,10 @@ pub async fn summaries(brokers: &str) -> anyhow::Result<Vec<String>> {
             letter.position()
         )
     };
-    Ok(letters.iter().map(line).collect())
+    let others = letters
+        .iter()
+        .filter(|letter| letter.header("ce_subject") != expected);
+    Ok(others.map(line).collect())
 }
 
 /// What was done with a letter.

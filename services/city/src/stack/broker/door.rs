@@ -6,6 +6,9 @@
 //!   in vain at a dead port (librdkafka holds on to the address of a group's coordinator while its number is the same).
 //! - Places in the log that a member of a group commits before anybody joined that group here are of another broker's log.
 //!   A real broker refuses them; the mock cluster would keep them, and members would begin there. They are kept for nobody.
+//! - When this process stood still, every connection is closed. The cluster then takes members for dead that were waiting
+//!   for its answer to their joining, and never answers them; clients would wait for it for five minutes (their
+//!   `max.poll.interval.ms`). A closed connection they take for what it is, and join again.
 //!
 //! Invariants: nothing else is changed; what is passed keeps its order; when one side of a connection ends, the other
 //! does. Does not: know more of the protocol than [`message`] reads.
@@ -15,6 +18,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use hexcab_chassis::Tasks;
@@ -25,8 +29,9 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    time::Instant,
 };
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::message::{self, LENGTH, Number, Question};
 
@@ -34,6 +39,10 @@ use super::message::{self, LENGTH, Number, Question};
 const MESSAGE_MAX: usize = 100_000_000;
 /// Bytes that are read at once.
 const PIECE: usize = 16 * 1024;
+/// How often is looked at the time, …
+const PULSE: Duration = Duration::from_millis(250);
+/// … and how late one must be to have stood still. Members have a second between a rebalance and their session's end.
+const STOOD_STILL: Duration = Duration::from_millis(750);
 /// What stands where the group stood whose place in the log is kept for nobody.
 const NOBODY: u8 = b'-';
 
@@ -56,13 +65,16 @@ impl Door {
             cluster,
             names: Names::new(cluster, address),
             joined: Arc::default(),
+            doors: Arc::default(),
         };
         let tasks = Tasks::new();
         let closes = tasks.shutdown().drop_guard();
         let (closed, visitors) = (tasks.shutdown(), tasks.clone());
+        let pulse = pulse(house.doors.clone());
         tasks.spawn("door", async move {
             tokio::select! {
                 () = accept(listener, house, &visitors) => {}
+                () = pulse => {}
                 () = closed.cancelled() => {}
             }
             Ok(())
@@ -86,6 +98,19 @@ struct House {
     names: Names,
     /// The groups that somebody joined.
     joined: Arc<Mutex<BTreeSet<Vec<u8>>>>,
+    /// Cancelled to close every connection; replaced by a fresh one.
+    doors: Arc<Mutex<CancellationToken>>,
+}
+
+/// Closes every connection whenever this process stood still.
+async fn pulse(doors: Arc<Mutex<CancellationToken>>) {
+    loop {
+        let before = Instant::now();
+        tokio::time::sleep(PULSE).await;
+        if before.elapsed() > PULSE + STOOD_STILL {
+            std::mem::take(&mut *doors.lock()).cancel();
+        }
+    }
 }
 
 async fn accept(listener: TcpListener, house: House, visitors: &Tasks) {
@@ -96,10 +121,12 @@ async fn accept(listener: TcpListener, house: House, visitors: &Tasks) {
             continue;
         };
         let (house, closed) = (house.clone(), visitors.shutdown());
+        let shown_out = house.doors.lock().clone();
         visitors.spawn("visitor", async move {
             tokio::select! {
                 // However it ended, the client sees a connection that is closed.
                 _ended = lead(client, &house) => {}
+                () = shown_out.cancelled() => {}
                 () = closed.cancelled() => {}
             }
             Ok(())
@@ -232,6 +259,30 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_closed_when_this_process_stood_still_and_only_then() {
+        let here = || SocketAddr::from(([127, 0, 0, 1], 0));
+        let cluster = TcpListener::bind(here()).await.unwrap();
+        let door = Door::open(here(), cluster.local_addr().unwrap()).await.unwrap();
+        let mut client = TcpStream::connect(door.address()).await.unwrap();
+        let (mut server, _) = cluster.accept().await.unwrap();
+        let message = [0, 0, 0, 4, 1, 2, 3, 4];
+        let mut passed = [0; 8];
+        for _ in 0..3 {
+            client.write_all(&message).await.unwrap();
+            server.read_exact(&mut passed).await.unwrap();
+            tokio::time::sleep(PULSE * 2).await;
+        }
+        assert_eq!(passed, message);
+        tokio::time::advance(PULSE + STOOD_STILL * 2).await;
+        assert_eq!(client.read(&mut passed).await.unwrap_or(0), 0);
+        // The door is open again.
+        let mut client = TcpStream::connect(door.address()).await.unwrap();
+        let (mut server, _) = cluster.accept().await.unwrap();
+        client.write_all(&message).await.unwrap();
+        server.read_exact(&mut passed).await.unwrap();
+    }
 
     #[test]
     fn a_name_is_replaced_wherever_it_stands_and_nothing_else() {
