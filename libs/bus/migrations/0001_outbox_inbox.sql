@@ -150,6 +150,25 @@ CREATE FUNCTION bus_waiting(at_most bigint, OUT age_s float8, OUT waiting bigint
             WHERE c.one)
 $$;
 
+-- Numbers the outbox anew when it came from another server: ids of transactions that have not been here yet. From then on
+-- its order is that of seq; what was sent after the first row that was not is sent again. False when there is nothing to do.
+CREATE FUNCTION bus_rebase() RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    sent_upto bigint;
+BEGIN
+    -- A transaction that can be seen has an id below xmax of the snapshot that sees it, and the cursor passes no other.
+    IF NOT EXISTS (SELECT FROM outbox_cursor WHERE tx_id >= pg_snapshot_xmax(pg_current_snapshot()))
+       AND NOT EXISTS (SELECT FROM outbox WHERE tx_id >= pg_snapshot_xmax(pg_current_snapshot())) THEN
+        RETURN false;
+    END IF;
+    SELECT coalesce(min(seq) - 1, (SELECT max(seq) FROM outbox), 0) INTO sent_upto FROM outbox
+        WHERE (tx_id, seq) > ((SELECT tx_id FROM outbox_cursor), (SELECT seq FROM outbox_cursor));
+    UPDATE outbox SET tx_id = '0' WHERE tx_id <> '0';
+    UPDATE outbox_cursor SET tx_id = '0', seq = sent_upto;
+    RETURN true;
+END $$;
+
 -- Drops the oldest partition of a table if all of it is before this time. `name` is null when there is none; `dropped`
 -- is false when it holds rows that the relay has not passed. Appends wait for it, so it waits for none of them for long.
 CREATE FUNCTION bus_drop_oldest(of text, before timestamptz, OUT name text, OUT dropped boolean)

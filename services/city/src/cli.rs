@@ -39,6 +39,8 @@ pub enum Command {
     Status(StatusArguments),
     /// A token for curl and grpcurl
     Token(TokenArguments),
+    /// Compare the processor's books with ours and the ledger now; exit 1 when something does not fit
+    Reconcile(ReconcileArguments),
     /// Look at events and dead letters; send the outbox again to a broker that lost its data
     Events(EventsArguments),
     /// A private Postgres and nothing else; prints its URL
@@ -56,6 +58,39 @@ pub struct RunningCity {
     /// Its folder, with city.json [default: the city that was started last by this user]
     #[arg(long, value_name = "DIR", global = true)]
     pub dir: Option<PathBuf>,
+}
+
+/// Whether the books fit.
+#[derive(Debug, Args)]
+pub struct ReconcileArguments {
+    /// The city.
+    #[command(flatten)]
+    pub city: RunningCity,
+    /// Something else than to compare.
+    #[command(subcommand)]
+    pub command: Option<ReconcileCommand>,
+}
+
+/// What else can be done with mismatches.
+#[derive(Debug, Subcommand)]
+pub enum ReconcileCommand {
+    /// Mismatches that are open
+    List {
+        /// Resolved ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Say that a mismatch was dealt with, or is accepted as it is
+    Resolve {
+        /// Which one
+        mismatch: Uuid,
+        /// Who says so
+        #[arg(long, value_name = "UUID")]
+        operator: Uuid,
+        /// What was done, or why it is right
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 /// What is told of it.

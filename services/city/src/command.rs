@@ -6,6 +6,7 @@ pub mod city;
 pub mod doctor;
 pub mod events;
 pub mod postgres;
+pub mod reconcile;
 pub mod ride;
 pub mod status;
 pub mod token;
@@ -46,5 +47,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Status(arguments) => status::run(arguments).await,
         Command::Token(arguments) => token::run(arguments).await,
+        Command::Reconcile(arguments) => reconcile::run(arguments).await,
     }
 }

@@ -45,6 +45,8 @@ pub async fn republish(server: &str, since: Timestamp) -> anyhow::Result<Vec<Aga
         let config = PgConfig {
             url: Secret::new(format!("{server}{outbox}")),
             max_connections: 1,
+            // A week of events is counted.
+            statement_timeout_ms: 60_000,
             ..PgConfig::default()
         };
         let pg = Pg::connect(&config, "hexcab")

@@ -317,6 +317,7 @@ async fn prepare(
         quote_keys: folder.keys("quote")?,
         service_token: folder.secret("service-token", &random_text())?,
         processor_key: folder.secret("processor-key", &format!("sk_test_{}", random_text()))?,
+        webhook_secret: folder.secret("webhook-secret", &format!("whsec_{}", random_text()))?,
     };
     let mut members = vec![
         Member {

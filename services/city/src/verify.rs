@@ -1,15 +1,17 @@
 //! Whether a city kept its promises: the invariants of DESIGN section 4, the ledger, and the events, recomputed from the
 //! rows of the live databases.
 //!
-//! - [`rows`] checks that one SQL statement on one database can make: trip's, the ledger's
+//! - [`rows`] checks that one SQL statement on one database can make: trip's, the money's
 //! - [`history`] checks over the life of each trip, event by event
-//! - [`across`] checks that compare databases: trips with money, ledger with processor, outboxes with inboxes
+//! - [`money`] trips, intents, ledger and processor, which must all tell the same story
+//! - [`across`] checks that compare databases: those, and outboxes with inboxes
 //!
 //! Invariants: read-only (every session is); a check says how much it looked at, so that looking at nothing shows; what is
 //! still on its way is waited for, within a bound. Does not: repair anything.
 
 pub mod across;
 pub mod history;
+pub mod money;
 pub mod rows;
 
 use std::time::Duration;
@@ -187,7 +189,7 @@ pub async fn once(
     }
     outcomes.extend(history::run(&mut databases.trip).await?);
     outcomes.push(rows::nobody_is_forgotten(&mut databases.trip, now, slack_s).await?);
-    for check in rows::LEDGER {
+    for check in rows::MONEY {
         outcomes.push(check.run(&mut databases.payment).await?);
     }
     outcomes.extend(across::run(databases).await?);

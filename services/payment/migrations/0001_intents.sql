@@ -127,7 +127,7 @@ DECLARE
     becomes text := NEW.state || coalesce(':' || NEW.asked, '');
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        IF becomes <> CASE NEW.method WHEN 'CASH' THEN 'AWAITS_CASH' ELSE 'REQUIRES_HOLD' END
+        IF becomes <> (CASE NEW.method WHEN 'CASH' THEN 'AWAITS_CASH' ELSE 'REQUIRES_HOLD' END)
             OR (NEW.version, NEW.raise_minor) <> (0, 0)
         THEN
             PERFORM refuse('intent_begins_unheld', 'an intent begins with nothing held');

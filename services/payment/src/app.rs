@@ -7,7 +7,11 @@ use hexcab_bus::{Consumer, Relay, topic};
 use hexcab_chassis::{BoundServer, Clock, Component, GrpcServer, Readiness, Tasks};
 use hexcab_pg::{Pg, PgConfig};
 use hexcab_proto::{
-    FILE_DESCRIPTOR_SET, payment::v1::payment_service_server::PaymentServiceServer,
+    FILE_DESCRIPTOR_SET,
+    payment::v1::{
+        payment_service_server::PaymentServiceServer,
+        reconciliation_service_server::ReconciliationServiceServer,
+    },
 };
 use tokio::sync::Notify;
 
@@ -15,8 +19,10 @@ use crate::{
     config::Config,
     consumer::TripListener,
     grpc::Payments,
-    processor::http::HttpProcessor,
+    processor::{Processor, http::HttpProcessor},
+    reconciler::{Reconciler, grpc::Reconciliations},
     store::{CONSUMER, Store},
+    webhook::{Follower, Hints, Ingress},
     worker::{self, Worker},
 };
 
@@ -55,6 +61,11 @@ pub struct App {
     workers: u32,
     wake: Arc<Notify>,
     poll: Duration,
+    ingress: Option<Ingress>,
+    follower: Follower,
+    followers: u32,
+    reconciler: Reconciler,
+    tasks: Tasks,
 }
 
 impl App {
@@ -75,17 +86,41 @@ impl App {
         let pg = Pg::connect_as(&config.postgres, "payment", hexcab_ledger::ROLE)
             .await
             .context("connect to Postgres as the service's role")?;
-        let processor = Arc::new(HttpProcessor::new(&config.processor)?);
-        let store = Store::new(pg.clone(), clock, config.rules());
+        let processor: Arc<dyn Processor> = Arc::new(HttpProcessor::new(&config.processor)?);
+        let store = Store::new(pg.clone(), clock.clone(), config.rules());
+        let reconciler = Reconciler::new(
+            pg.clone(),
+            store.clone(),
+            processor.clone(),
+            &config.reconciler,
+            clock,
+        );
         let (readiness, wake) = (Readiness::new(), Arc::new(Notify::new()));
+        let tasks = Tasks::new();
         let listener = Arc::new(TripListener::new(store.clone(), wake.clone()));
         let component = readiness.component("kafka");
         let consumer = Consumer::new(&config.kafka, CONSUMER, &[topic::TRIP], listener, component);
         let postgres = readiness.component("postgres");
         let server = GrpcServer::new("payment", &config.server, readiness, FILE_DESCRIPTOR_SET)
             .add(PaymentServiceServer::new(Payments::new(store.clone())))
+            .add(ReconciliationServiceServer::new(Reconciliations::new(
+                reconciler.clone(),
+                tasks.clone(),
+            )))
             .bind()
             .await?;
+        let (hints, heard) = (Hints::new(pg.clone()), Arc::new(Notify::new()));
+        // Signatures live in real time, whatever the city's clock says.
+        let real = Clock::system();
+        let ingress = Ingress::bind(&config.webhook, real, hints.clone(), heard.clone()).await?;
+        let follower = Follower::new(
+            hints,
+            store.clone(),
+            processor.clone(),
+            reconciler.clone(),
+            heard,
+            wake.clone(),
+        );
         Ok(Self {
             server,
             relay: Relay::new(owner, &config.kafka),
@@ -101,6 +136,11 @@ impl App {
             workers: config.workers,
             wake,
             poll: Duration::from_millis(config.poll_ms),
+            ingress,
+            follower,
+            followers: config.webhook.followers,
+            reconciler,
+            tasks,
         })
     }
 
@@ -109,12 +149,17 @@ impl App {
         self.server.addr()
     }
 
+    /// Where it takes webhooks, if it does.
+    pub fn webhook_addr(&self) -> Option<SocketAddr> {
+        self.ingress.as_ref().map(Ingress::addr)
+    }
+
     /// Serves, consumes, works and relays until the signal; drains; returns.
     ///
     /// # Errors
     /// When a part of it failed.
     pub async fn run(self, signal: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let tasks = Tasks::new();
+        let tasks = self.tasks;
         tasks.spawn("postgres", self.pg.watch(self.postgres, tasks.shutdown()));
         tasks.spawn("consumer", self.consumer.run(tasks.shutdown()));
         tasks.spawn("relay", self.relay.run(tasks.shutdown()));
@@ -122,6 +167,13 @@ impl App {
         for _ in 0..self.workers {
             tasks.spawn("worker", self.worker.clone().run(tasks.shutdown()));
         }
+        for _ in 0..self.followers {
+            tasks.spawn("hints", self.follower.clone().run(tasks.shutdown()));
+        }
+        if let Some(ingress) = self.ingress {
+            tasks.spawn("webhooks", ingress.run(tasks.shutdown()));
+        }
+        tasks.spawn("reconciler", self.reconciler.job(tasks.shutdown()));
         hexcab_chassis::serve(self.server, tasks, signal).await
     }
 }

@@ -1,6 +1,6 @@
 //! What the payment service is told.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use hexcab_bus::BusConfig;
 use hexcab_chassis::{ClockConfig, Secret, ServerConfig};
@@ -27,6 +27,10 @@ pub struct Config {
     pub clock: ClockConfig,
     /// Who moves the money.
     pub processor: ProcessorConfig,
+    /// Where he tells what happened.
+    pub webhook: WebhookConfig,
+    /// Whether his books and ours fit.
+    pub reconciler: ReconcilerConfig,
     /// Steps worked on at once.
     pub workers: u32,
     /// A worker that has not finished its step within this is taken for dead, seconds of real time.
@@ -50,6 +54,8 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             clock: ClockConfig::default(),
             processor: ProcessorConfig::default(),
+            webhook: WebhookConfig::default(),
+            reconciler: ReconcilerConfig::default(),
             workers: 8,
             lease_s: 60,
             search_lag_ms: 60_000,
@@ -97,6 +103,64 @@ impl Default for ProcessorConfig {
             api_version: "2026-08-26.dahlia".to_owned(),
             payment_method: "pm_card_visa".to_owned(),
             timeout_ms: 2_000,
+        }
+    }
+}
+
+/// Webhooks of the processor. They are hints: without them things are found out later, not wrongly.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Address and port of `POST /webhooks`; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// What they are signed with, usually given as `secrets_file`: one, or several on lines of their own while they are
+    /// rotated. Without any, none is taken and the port is not opened.
+    pub secrets: Secret,
+    /// Longest body, bytes.
+    pub max_body_bytes: usize,
+    /// Taken in at once; more are shed with 503 and told again.
+    pub max_concurrent: usize,
+    /// Followed up at once.
+    pub followers: u32,
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            secrets: Secret::default(),
+            max_body_bytes: 256 * 1024,
+            max_concurrent: 64,
+            followers: 2,
+        }
+    }
+}
+
+/// The comparison of the processor's books with ours. All times are real.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReconcilerConfig {
+    /// How often, seconds; 0 is only when asked.
+    pub interval_s: u32,
+    /// How far back the processor's lists are read, hours. What has not ended is looked at however old it is.
+    pub window_h: u32,
+    /// What only the processor knows is no mismatch before it is this old, seconds.
+    pub grace_s: u32,
+    /// A step that is begun for longer is a mismatch, seconds.
+    pub stuck_unknown_s: u32,
+    /// A hold that is older and that nobody settles is a mismatch, seconds. Longer than any ride, shorter than processors
+    /// keep holds (7 days mostly).
+    pub stuck_hold_s: u32,
+}
+
+impl Default for ReconcilerConfig {
+    fn default() -> Self {
+        Self {
+            interval_s: 300,
+            window_h: 8 * 24,
+            grace_s: 60,
+            stuck_unknown_s: 900,
+            stuck_hold_s: 12 * 3_600,
         }
     }
 }

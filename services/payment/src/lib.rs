@@ -8,6 +8,8 @@
 //! - [`worker`] calls the processor without a transaction (phase B) and records its answer (phase C)
 //! - [`processor`] the port to whoever moves the money; [`store`] the database
 //! - [`grpc`] answers for it, [`status`] says what went wrong
+//! - [`webhook`] hints from the processor that something happened there
+//! - [`reconciler`] whether the processor's books, ours and the ledger fit
 //! - [`sandbox`] the processor for cities without real money, a process of its own
 //! - [`crash`] where a chaos run may end the process
 
@@ -20,7 +22,9 @@ pub mod events;
 pub mod grpc;
 pub mod journal;
 pub mod processor;
+pub mod reconciler;
 pub mod sandbox;
 pub mod status;
 pub mod store;
+pub mod webhook;
 pub mod worker;

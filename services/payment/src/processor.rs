@@ -155,6 +155,18 @@ pub enum DisputeStatus {
     Lost,
 }
 
+impl DisputeStatus {
+    /// For people to read.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inquiry => "asked about",
+            Self::Open => "open",
+            Self::Won => "won",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// Why the processor did not do what was asked, by what is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -211,6 +223,8 @@ pub trait Processor: Send + Sync {
         payment: &ProcessorId,
         key: &str,
     ) -> Result<Option<Refund>, Failure>;
+    /// Every refund of this payment. Misses none.
+    async fn refunds_of(&self, payment: &ProcessorId) -> Result<Vec<Refund>, Failure>;
     /// The dispute with this id.
     async fn dispute(&self, id: &str) -> Result<Dispute, Failure>;
 

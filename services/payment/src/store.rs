@@ -24,6 +24,7 @@ mod asks;
 mod bank;
 mod beside;
 mod intents;
+mod nudge;
 mod payouts;
 mod postgres;
 mod reads;

@@ -92,7 +92,9 @@ fn ordered(payment: &PaymentEvent) -> Result<Option<(TripId, Command)>, Failure>
             | Happened::ChargebackOpened(_)
             | Happened::ChargebackClosed(_)
             | Happened::PayoutBatchCreated(_)
-            | Happened::PayoutBatchConfirmed(_),
+            | Happened::PayoutBatchConfirmed(_)
+            | Happened::MismatchFound(_)
+            | Happened::MismatchResolved(_),
         )
         | None => Ok(None),
     }

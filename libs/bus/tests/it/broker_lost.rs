@@ -75,6 +75,66 @@ async fn a_republish_goes_back_to_the_time_that_was_named() {
     assert_eq!(seen.until(4).await[3..], ["trips/2"]);
 }
 
+/// The cursor moves every few milliseconds, and counting takes longer than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_republish_is_heard_while_the_relay_is_busy() {
+    const MANY: i64 = 5_000;
+    let bench = Bench::new().await;
+    sqlx::query(
+        "INSERT INTO outbox (event_id, topic, key, kind, source, subject, occur_time, payload) \
+         SELECT overlay(gen_random_uuid()::text PLACING prefix FROM 1)::uuid, \
+                $1, 'sf', 'x', 'trip', 'trips/' || n, now(), '' \
+         FROM left(bus_id_at(now())::text, 13) prefix, generate_series(1, $2) n",
+    )
+    .bind(topic::TRIP)
+    .bind(MANY)
+    .execute(bench.pg.pool())
+    .await
+    .unwrap();
+    bench.relay();
+    for _ in 0..5 {
+        let before: i64 = bench.ask("SELECT seq FROM outbox_cursor").await;
+        hexcab_testkit::eventually(|| async {
+            let now: i64 = bench.ask("SELECT seq FROM outbox_cursor").await;
+            (now > before.max(50)).then_some(())
+        })
+        .await;
+        let sent = hexcab_bus::republish(&bench.pg, Timestamp::UNIX_EPOCH).await;
+        assert_eq!(sent.unwrap(), u64::try_from(MANY).unwrap());
+        let back: i64 = bench.ask("SELECT seq FROM outbox_cursor").await;
+        assert!(back < MANY, "{back}");
+    }
+}
+
+/// The database was dumped and restored into another server, whose transactions are numbered from the beginning: what was
+/// sent is behind the cursor, what was not is not, and what is new comes after both.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbox_restored_into_another_server_goes_on() {
+    let bench = Bench::new().await;
+    for subject in subjects(4) {
+        bench.write(&subject).await;
+    }
+    let elsewhere = "UPDATE outbox SET tx_id = (1000000000000 + seq)::text::xid8; \
+                     UPDATE outbox_cursor SET tx_id = '1000000000002', seq = 2";
+    sqlx::raw_sql(elsewhere)
+        .execute(bench.pg.pool())
+        .await
+        .unwrap();
+    let seen = Arc::new(Seen::default());
+    bench.consume(&[topic::TRIP], seen.clone());
+    let relay = bench.relay();
+    bench.write("trips/4").await;
+    assert_eq!(seen.until(3).await, ["trips/2", "trips/3", "trips/4"]);
+    // Once is enough: a relay that begins again finds nothing to do.
+    bench.until_all_sent().await;
+    relay.abort();
+    bench.write("trips/5").await;
+    bench.relay();
+    assert_eq!(seen.until(4).await[3..], ["trips/5"]);
+    let numbered_anew: bool = bench.ask("SELECT bus_rebase()").await;
+    assert!(!numbered_anew);
+}
+
 /// What was not sent yet is sent once: the cursor never goes forward.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_republish_skips_nothing_that_still_waits() {

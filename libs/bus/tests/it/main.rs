@@ -165,6 +165,15 @@ impl Bench {
         .await;
     }
 
+    /// Waits until the relay's cursor has passed everything.
+    async fn until_all_sent(&self) {
+        eventually(|| async {
+            let waiting: i64 = self.ask("SELECT waiting FROM bus_waiting(1)").await;
+            (waiting == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Holds the relay's cursor: a relay publishes its batch and then waits. It goes on when this ends.
     async fn hold_cursor(&self) -> Transaction<'static, Postgres> {
         let mut hold = self.pg.pool().begin_with("BEGIN").await.unwrap();

@@ -4,10 +4,7 @@
 //! Invariants: the operator knows the gateway's public API only, and asks again with the same key when he got no answer;
 //! he gives each ride's money back at most in [`PARTS`] parts. Does not: judge what became of it.
 
-use std::{
-    collections::HashMap,
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -66,7 +63,11 @@ async fn refuse_raises(stack: &Stack) -> anyhow::Result<()> {
     if rules.iter().any(stands) {
         return Ok(());
     }
-    strike::set_rule(stack, json!({ "kind": "decline", "on": "raise", "rate": NOT_RAISED })).await
+    strike::set_rule(
+        stack,
+        json!({ "kind": "decline", "on": "raise", "rate": NOT_RAISED }),
+    )
+    .await
 }
 
 async fn token_of(stack: &Stack) -> anyhow::Result<String> {

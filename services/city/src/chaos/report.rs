@@ -401,7 +401,8 @@ mod tests {
 
     #[test]
     fn each_thing_that_a_run_must_show_fails_it_when_it_is_not_shown() {
-        let spoilt: [(&str, fn(&mut Report)); 6] = [
+        type Spoil = fn(&mut Report);
+        let spoilt: [(&str, Spoil); 6] = [
             ("violations", |report| report.verify.violations = 1),
             ("converge", |report| report.convergence_s = None),
             ("nobody reached", |report| {

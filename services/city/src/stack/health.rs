@@ -82,9 +82,12 @@ async fn ask_postgres(url: &str) -> Option<String> {
         connection.ping().await?;
         connection.close().await
     };
-    asked.await.err().map(|error| match error {
-        sqlx::Error::Io(_) => "does not listen yet".to_owned(),
-        error => error.to_string(),
+    asked.await.err().map(|error| {
+        if matches!(error, sqlx::Error::Io(_)) {
+            "does not listen yet".to_owned()
+        } else {
+            error.to_string()
+        }
     })
 }
 

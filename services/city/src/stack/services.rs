@@ -114,6 +114,8 @@ pub struct PortPlan {
     pub otlp: u16,
     /// Postgres.
     pub postgres: u16,
+    /// Where payment takes the processor's webhooks.
+    pub webhook: u16,
     /// Kafka.
     pub kafka: u16,
 }
@@ -167,6 +169,7 @@ impl PortPlan {
             control: or_free(control)?,
             otlp: or_free(None)?,
             postgres: or_free(postgres)?,
+            webhook: or_free(None)?,
             kafka: or_free(kafka)?,
         })
     }
@@ -228,6 +231,8 @@ pub struct Wiring<'a> {
     pub service_token: PathBuf,
     /// What payment shows the processor.
     pub processor_key: PathBuf,
+    /// What the processor signs its webhooks with.
+    pub webhook_secret: PathBuf,
 }
 
 /// The binary of the simulator, which is no part of a city.
@@ -260,7 +265,7 @@ impl Wiring<'_> {
     /// When its binary is not there.
     pub fn spec(&self, service: Service) -> anyhow::Result<Spec> {
         let program = binary(self.binaries, service.binary())?;
-        let mut environment = Environment::new();
+        let mut environment = Environment::inherited();
         self.common(service, &mut environment);
         self.own(service, &mut environment);
         let (name, log) = (service.name().to_owned(), self.folder.log(service.name()));
@@ -308,7 +313,12 @@ impl Wiring<'_> {
     fn own(&self, service: Service, environment: &mut Environment) {
         match service {
             Service::Location => {}
-            Service::Sandbox => environment.set("API_KEY_FILE", self.processor_key.display()),
+            Service::Sandbox => {
+                environment.set("API_KEY_FILE", self.processor_key.display());
+                let webhooks = format!("{}/webhooks", url(self.ports.webhook));
+                environment.set("WEBHOOKS__URL", webhooks);
+                environment.set("WEBHOOKS__SECRET_FILE", self.webhook_secret.display());
+            }
             Service::Trip => {
                 environment.set("QUOTE_PUBLIC_KEY_FILE", self.quote_keys.public.display())
             }
@@ -319,6 +329,8 @@ impl Wiring<'_> {
             Service::Payment => {
                 environment.set("PROCESSOR__URL", self.peer(service, Service::Sandbox));
                 environment.set("PROCESSOR__API_KEY_FILE", self.processor_key.display());
+                environment.set("WEBHOOK__LISTEN", listen(self.ports.webhook));
+                environment.set("WEBHOOK__SECRETS_FILE", self.webhook_secret.display());
                 environment.set("LEASE_S", PAYMENT_LEASE_S);
                 environment.set("SEARCH_LAG_MS", SANDBOX_SEARCH_LAG_MS);
             }
@@ -377,8 +389,8 @@ impl From<Environment> for Vec<(String, String)> {
 }
 
 impl Environment {
-    /// Only what programs need.
-    pub fn new() -> Self {
+    /// Only what programs need, of what this process has.
+    pub fn inherited() -> Self {
         let kept = [
             "PATH",
             "HOME",
@@ -452,6 +464,7 @@ mod tests {
             plan.control,
             plan.otlp,
             plan.postgres,
+            plan.webhook,
             plan.kafka,
         ];
         let all: BTreeSet<u16> = plan.services.into_iter().chain(rest).collect();

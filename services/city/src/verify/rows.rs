@@ -109,59 +109,142 @@ pub const TRIP: &[SqlCheck] = &[
 ];
 
 /// Over database `payment`.
-pub const LEDGER: &[SqlCheck] = &[
+pub const MONEY: &[SqlCheck] = &[
     SqlCheck {
         name: "ledger sum",
-        says: "all entries of a currency sum to zero",
-        over: "SELECT count(*) FROM entries",
-        bad: "SELECT currency AS id, format('sums to %s', sum(amount_minor)) AS detail
-              FROM entries GROUP BY currency HAVING sum(amount_minor) <> 0",
+        says: "all entries of a currency sum to zero, the posted and the promised each",
+        over: "SELECT count(*) FROM ledger.entries",
+        bad: "SELECT currency::text AS id, format('posted sum to %s, promised to %s', posted, promised) AS detail
+              FROM (SELECT currency, sum(CASE side WHEN 'credit' THEN posted_minor ELSE -posted_minor END) AS posted,
+                           sum(CASE side WHEN 'credit' THEN pending_minor ELSE -pending_minor END) AS promised
+                    FROM ledger.entries GROUP BY currency) AS sums
+              WHERE posted <> 0 OR promised <> 0",
     },
     SqlCheck {
-        name: "ledger journals",
-        says: "every journal sums to zero per currency and has entries",
-        over: "SELECT count(*) FROM journals",
-        bad: "SELECT j.id::text AS id, format('sums to %s %s', coalesce(sum(e.amount_minor)::text, 'nothing'), e.currency) AS detail
-              FROM journals j LEFT JOIN entries e ON e.journal = j.id GROUP BY j.id, e.currency
-              HAVING coalesce(sum(e.amount_minor), 1) <> 0",
+        name: "ledger rules",
+        says: "what the ledger derives follows from its transfers; promises end once, in time and within; limits hold",
+        over: "SELECT count(*) FROM ledger.transfers",
+        bad: "SELECT subject::text AS id, rule::text AS detail FROM ledger.violations",
     },
     SqlCheck {
-        name: "ledger transfers",
-        says: "a transfer is posted with its journal or voided without, as its intent says",
-        over: "SELECT count(*) FROM transfers",
-        bad: "SELECT i.id::text AS id, format('intent is %s, transfer is %s of %s, %s journals', i.state, coalesce(t.state, 'missing'),
-                     coalesce(t.posted_minor::text, 'nothing'), count(j.id)) AS detail
-              FROM intents i LEFT JOIN transfers t ON t.intent = i.id LEFT JOIN journals j ON j.transfer = t.id
-              GROUP BY i.id, i.state, i.captured_minor, t.state, t.posted_minor
-              HAVING CASE i.state
-                  WHEN 'CAPTURED' THEN t.state IS DISTINCT FROM 'posted' OR t.posted_minor <> i.captured_minor OR count(j.id) <> 1
-                  WHEN 'VOIDED' THEN t.state IS DISTINCT FROM 'voided' OR count(j.id) <> 0
-                  WHEN 'DECLINED' THEN t.state IS DISTINCT FROM 'voided' OR count(j.id) <> 0
-                  ELSE t.state IS DISTINCT FROM 'pending' OR count(j.id) <> 0 END",
-    },
-    SqlCheck {
-        name: "ledger debts",
-        says: "a journal is of a transfer or of a debt; a debt is of a declined intent, and its only one",
-        over: "SELECT count(*) FROM journals",
-        bad: "SELECT j.id::text AS id, 'of neither a transfer nor a debt, or of both' AS detail
-              FROM journals j WHERE num_nonnulls(j.transfer, j.debt_of) <> 1
-              UNION ALL
-              SELECT j.debt_of::text, format('intent is %s, has %s debts', coalesce(i.state, 'missing'), count(*))
-              FROM journals j LEFT JOIN intents i ON i.id = j.debt_of WHERE j.debt_of IS NOT NULL
-              GROUP BY j.debt_of, i.state HAVING i.state IS DISTINCT FROM 'DECLINED' OR count(*) <> 1",
+        name: "ledger references",
+        says: "every transfer is about a trip's money or a payout, or is a correction by name",
+        over: "SELECT count(*) FROM ledger.transfers",
+        bad: "SELECT t.id::text AS id, format('%s of %s, which is neither', t.code, t.reference) AS detail
+              FROM ledger.transfers t
+              WHERE NOT EXISTS (SELECT FROM intents i WHERE i.id = t.reference)
+                AND NOT EXISTS (SELECT FROM payouts p WHERE p.id = t.reference)
+                AND t.code NOT IN ('settlement', 'processor_fee', 'dispute_fee', 'debt_payment', 'write_off', 'cash_commission',
+                                   'payout_return', 'adjustment')",
     },
     SqlCheck {
         name: "money told",
-        says: "every capture, void, hold and decline was told in an event, once, while events of the intent's time are kept",
-        over: "SELECT count(*) FROM intents WHERE state IN ('HELD', 'CAPTURED', 'VOIDED', 'DECLINED')",
-        bad: "SELECT i.id::text AS id, format('is %s, told %s times', i.state, count(o.event_id)) AS detail
-              FROM intents i LEFT JOIN outbox o ON o.subject = 'intents/' || i.id AND o.kind = 'hexcab.payment.v1.' ||
-                  CASE i.state WHEN 'HELD' THEN 'HoldPlaced' WHEN 'CAPTURED' THEN 'Captured'
-                               WHEN 'VOIDED' THEN 'Voided' WHEN 'DECLINED' THEN 'HoldDeclined' END
-              WHERE i.state IN ('HELD', 'CAPTURED', 'VOIDED', 'DECLINED')
-              GROUP BY i.id, i.state
-              HAVING count(o.event_id) > 1
-                  OR count(o.event_id) = 0 AND i.id >= (SELECT kept_from FROM bus_tables WHERE name = 'outbox')",
+        says: "everything that happened to an intent was told in an event, once, while events of its time are kept",
+        over: "SELECT count(*) FROM intents",
+        bad: "WITH due (intent, kind, times) AS (
+                  SELECT id, 'HoldPlaced', 1 FROM intents WHERE held_minor > 0
+                  UNION ALL SELECT id, 'HoldDeclined', 1 FROM intents WHERE state = 'DECLINED'
+                  UNION ALL SELECT id, 'Captured', 1 FROM intents WHERE captured_minor > 0
+                  UNION ALL SELECT id, 'CaptureFailed', 1 FROM intents WHERE state = 'CAPTURE_FAILED'
+                  UNION ALL SELECT id, 'Voided', 1 FROM intents WHERE state = 'VOIDED'
+                  UNION ALL SELECT id, 'CashCollected', 1 FROM intents WHERE state = 'CASH_COLLECTED'
+                  UNION ALL SELECT id, 'DebtIncurred', 1 FROM intents
+                            WHERE state = 'OWED' OR (state = 'DECLINED' AND owed_minor IS NOT NULL)
+                  UNION ALL
+                  SELECT intent, CASE kind || ' ' || state WHEN 'REST DONE' THEN 'RestCharged' WHEN 'REST REFUSED' THEN 'RestDeclined'
+                                                           WHEN 'TIP DONE' THEN 'TipCharged' ELSE 'TipDeclined' END, count(*)
+                  FROM extras WHERE state IN ('DONE', 'REFUSED') GROUP BY 1, 2
+                  UNION ALL
+                  SELECT intent, CASE state WHEN 'DONE' THEN 'Refunded' ELSE 'RefundFailed' END, count(*)
+                  FROM refunds WHERE state IN ('DONE', 'REFUSED') GROUP BY 1, 2
+                  UNION ALL SELECT intent, 'ChargebackOpened', count(*) FROM disputes GROUP BY 1
+                  UNION ALL SELECT intent, 'ChargebackClosed', count(*) FROM disputes WHERE state <> 'OPEN' GROUP BY 1),
+              told AS (
+                  SELECT i.id AS intent, replace(o.kind, 'hexcab.payment.v1.', '') AS kind, count(*) AS times
+                  FROM intents i JOIN outbox o ON o.subject = 'intents/' || i.id GROUP BY 1, 2)
+              SELECT intent::text AS id, format('%s: due %s times, told %s times', kind, coalesce(d.times, 0), coalesce(t.times, 0)) AS detail
+              FROM due d FULL JOIN told t USING (intent, kind)
+              WHERE kind NOT IN ('HoldRaised', 'RaiseDeclined')
+                AND (coalesce(t.times, 0) > coalesce(d.times, 0)
+                     OR coalesce(t.times, 0) < d.times AND intent >= (SELECT kept_from FROM bus_tables WHERE name = 'outbox'))
+              UNION ALL
+              SELECT i.id::text, format('is at version %s, told %s times', i.version, count(o.event_id))
+              FROM intents i LEFT JOIN outbox o ON o.subject = 'intents/' || i.id
+              WHERE i.id >= (SELECT kept_from FROM bus_tables WHERE name = 'outbox')
+              GROUP BY i.id, i.version HAVING count(o.event_id) <> i.version",
+    },
+    SqlCheck {
+        name: "money answered",
+        says: "every rest, tip and refund that was asked for was answered, and every request has one answer",
+        over: "SELECT (SELECT count(*) FROM extras) + (SELECT count(*) FROM refunds) + (SELECT count(*) FROM requests)",
+        bad: "SELECT id::text AS id, format('%s of intent %s is %s', lower(kind), intent, state) AS detail
+              FROM extras WHERE state NOT IN ('DONE', 'REFUSED')
+              UNION ALL
+              SELECT id::text, format('refund of intent %s is %s', intent, state) FROM refunds WHERE state NOT IN ('DONE', 'REFUSED')
+              UNION ALL
+              SELECT request_id::text, format('%s answers', num_nonnulls(made, refusal)) FROM requests WHERE num_nonnulls(made, refusal) <> 1",
+    },
+    SqlCheck {
+        name: "money refunded",
+        says: "no more is given back than was taken and is not the bank's, nobody bears more than he got, and the sums are kept",
+        over: "SELECT count(*) FROM refunds",
+        bad: "SELECT i.id::text AS id,
+                     format('%s taken, %s given back (%s by the intent), %s disputed, %s by the driver, %s by the tax', i.captured_minor + i.rest_minor,
+                            r.given, i.refunded_minor, d.disputed, r.driver, r.tax) AS detail
+              FROM intents i
+              CROSS JOIN LATERAL (
+                  SELECT coalesce(sum(amount_minor), 0) AS given, coalesce(sum(driver_minor), 0) AS driver, coalesce(sum(tax_minor), 0) AS tax,
+                         coalesce(sum(amount_minor) FILTER (WHERE state = 'DONE'), 0) AS done
+                  FROM refunds WHERE intent = i.id AND state <> 'REFUSED') AS r
+              CROSS JOIN LATERAL (
+                  SELECT coalesce(sum(amount_minor), 0) AS disputed FROM disputes WHERE intent = i.id AND state <> 'WON') AS d
+              WHERE r.given > i.captured_minor + i.rest_minor OR r.done <> i.refunded_minor
+                 OR r.driver > coalesce(i.driver_due_minor, 0) OR r.tax > coalesce(i.tax_minor, 0)",
+    },
+    SqlCheck {
+        name: "money extra",
+        says: "a trip has one hold, at most one rest, of what it cost above it, and at most one tip",
+        over: "SELECT count(*) FROM extras",
+        bad: "SELECT i.id::text AS id, format('rests of %s, tips of %s, a charge of %s above %s', x.rests, x.tips, i.charge_minor, i.captured_minor) AS detail
+              FROM intents i
+              CROSS JOIN LATERAL (
+                  SELECT array_agg(amount_minor) FILTER (WHERE kind = 'REST') AS rests,
+                         array_agg(amount_minor) FILTER (WHERE kind = 'TIP' AND state <> 'REFUSED') AS tips
+                  FROM extras WHERE intent = i.id) AS x
+              WHERE cardinality(x.tips) > 1 OR cardinality(x.rests) > 1
+                 OR (x.rests IS NOT NULL AND x.rests[1] IS DISTINCT FROM i.charge_minor - i.captured_minor)
+                 OR (x.rests IS NULL AND i.captured_minor > 0 AND i.captured_minor < i.charge_minor)
+              UNION ALL
+              SELECT trip::text, 'intents ' || string_agg(id::text, ', ' ORDER BY id) FROM intents GROUP BY trip HAVING count(*) > 1",
+    },
+    SqlCheck {
+        name: "payouts",
+        says: "a batch is its lines; each is promised, paid or given back in the ledger as it says; nobody is in two open ones",
+        over: "SELECT count(*) FROM payout_lines",
+        bad: "SELECT p.id::text AS id, format('%s of %s lines, %s of %s', count(l.*), p.line_count, sum(l.amount_minor), p.total_minor) AS detail
+              FROM payouts p LEFT JOIN payout_lines l ON l.payout = p.id GROUP BY p.id
+              HAVING count(l.*) <> p.line_count OR sum(l.amount_minor) IS DISTINCT FROM p.total_minor::numeric
+                  OR bool_or((l.state = 'PENDING') <> (p.state = 'OPEN'))
+              UNION ALL
+              SELECT l.payout::text, format('line %s is %s, its transfer %s, its end %s', l.number, l.state, coalesce(t.kind, 'missing'), coalesce(r.kind, 'open'))
+              FROM payout_lines l LEFT JOIN ledger.transfers t ON t.id = l.transfer AND t.kind = 'pending' AND t.amount_minor = l.amount_minor
+                                                                AND t.debit = 'drivers/' || l.driver AND t.currency = l.currency
+              LEFT JOIN ledger.transfers r ON r.pending_id = l.transfer
+              WHERE t.id IS NULL OR r.kind IS DISTINCT FROM CASE l.state WHEN 'PAID' THEN 'post_pending' WHEN 'FAILED' THEN 'void_pending' END
+              UNION ALL
+              SELECT driver::text, format('in open payouts %s', string_agg(payout::text, ', ' ORDER BY payout))
+              FROM payout_lines WHERE state = 'PENDING' GROUP BY driver, currency HAVING count(*) > 1",
+    },
+    SqlCheck {
+        name: "payouts owed",
+        says: "nobody was promised more than was owed to him then",
+        over: "SELECT count(*) FROM payout_lines",
+        bad: "SELECT l.payout::text AS id, format('driver %s was owed %s and promised %s', l.driver, coalesce(sum(owed.minor), 0), l.amount_minor) AS detail
+              FROM payout_lines l JOIN ledger.entries p ON p.transfer = l.transfer AND p.side = 'debit'
+              LEFT JOIN LATERAL (
+                  SELECT CASE e.side WHEN 'credit' THEN e.posted_minor ELSE -e.posted_minor END AS minor FROM ledger.entries e
+                  WHERE e.account = p.account AND e.currency = p.currency AND e.seq < p.seq AND e.posted_minor > 0) AS owed ON true
+              GROUP BY l.payout, l.number, l.driver, l.amount_minor HAVING coalesce(sum(owed.minor), 0) < l.amount_minor",
     },
 ];
 

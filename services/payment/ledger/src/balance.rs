@@ -85,6 +85,16 @@ impl Totals {
         self.net() - self.debits_pending
     }
 
+    /// Both together, or `None` when a sum does not fit.
+    pub fn plus(self, other: Self) -> Option<Self> {
+        Some(Self {
+            debits_posted: self.debits_posted.checked_add(other.debits_posted)?,
+            credits_posted: self.credits_posted.checked_add(other.credits_posted)?,
+            debits_pending: self.debits_pending.checked_add(other.debits_pending)?,
+            credits_pending: self.credits_pending.checked_add(other.credits_pending)?,
+        })
+    }
+
     /// The sums after an effect on one side, or `None` when one does not fit.
     pub(crate) fn after(mut self, side: Side, effect: Effect) -> Option<Self> {
         let (posted, pending) = match side {

@@ -3,6 +3,8 @@
 //! Read them outside of a SERIALIZABLE transaction, or in one that is read only: they look at whole accounts.
 //! Does not: change anything.
 
+use std::collections::BTreeMap;
+
 use hexcab_types::{Currency, Money};
 use sqlx::PgConnection;
 
@@ -77,15 +79,9 @@ pub async fn trial_balance(conn: &mut PgConnection) -> Result<TrialBalance, Ledg
         "SELECT account, currency, ARRAY[debits_posted, credits_posted, debits_pending, credits_pending]
          FROM ledger.trial_balance ORDER BY account, currency",
     )
-    .fetch_all(&mut *conn)
-    .await?;
-    let sums: Vec<(String, [i64; 4])> = sqlx::query_as(
-        "SELECT currency::text, ARRAY[sum(debits_posted), sum(credits_posted), sum(debits_pending), sum(credits_pending)]::bigint[]
-         FROM ledger.balances GROUP BY currency ORDER BY currency",
-    )
     .fetch_all(conn)
     .await?;
-    let accounts = rows
+    let accounts: Vec<Balance> = rows
         .into_iter()
         .map(|(account, currency, sums)| {
             let (account, currency) = account_key(&account, &currency)?;
@@ -96,14 +92,23 @@ pub async fn trial_balance(conn: &mut PgConnection) -> Result<TrialBalance, Ledg
             })
         })
         .collect::<Result<_, LedgerError>>()?;
-    let totals = sums
-        .into_iter()
-        .map(|(currency, sums)| {
-            let unreadable = |_| LedgerError::Unreadable(format!("currency {currency}"));
-            Ok((currency.parse().map_err(unreadable)?, totals(sums)))
-        })
-        .collect::<Result<_, LedgerError>>()?;
+    let totals = totals_of(&accounts)?;
     Ok(TrialBalance { accounts, totals })
+}
+
+/// The sums of the accounts by currency, in the currencies' order.
+fn totals_of(accounts: &[Balance]) -> Result<Vec<(Currency, Totals)>, LedgerError> {
+    let mut sums: BTreeMap<Currency, Totals> = BTreeMap::new();
+    for Balance {
+        currency, totals, ..
+    } in accounts
+    {
+        let sum = sums.entry(*currency).or_default();
+        *sum = sum
+            .plus(*totals)
+            .ok_or_else(|| LedgerError::Unreadable(format!("the sum of {currency}")))?;
+    }
+    Ok(sums.into_iter().collect())
 }
 
 const fn totals(

@@ -129,10 +129,13 @@ pub fn create_payout_batch(
     Ok((key, ask))
 }
 
-/// Key, batch, and whom the bank did not pay and why.
+/// Whom the bank did not pay, and why.
+type Unpaid = Vec<(DriverId, String)>;
+
+/// Key, batch, and what the bank did not pay.
 pub fn confirm_payout_batch(
     request: ConfirmPayoutBatchRequest,
-) -> Result<(RequestKey, PayoutId, Vec<(DriverId, String)>), FieldError> {
+) -> Result<(RequestKey, PayoutId, Unpaid), FieldError> {
     let key = key("ConfirmPayoutBatch", &request.request_id, &request)?;
     let failed = request
         .failed

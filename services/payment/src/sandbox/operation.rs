@@ -324,10 +324,10 @@ mod tests {
                 "payment_method_options[card][request_incremental_authorization]",
                 asked,
             ));
-            match Operation::create(&fields(&pairs)).unwrap() {
-                Operation::Create(new) => new.raisable,
-                other => panic!("{other:?}"),
-            }
+            let Operation::Create(new) = Operation::create(&fields(&pairs)).unwrap() else {
+                panic!("a hold is not what was made of {pairs:?}");
+            };
+            new.raisable
         };
         assert!(raisable("pm_card_visa", "if_available"));
         assert!(!raisable("pm_card_visa", "never"));

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use hexcab_payment::{
-    domain::{ProcessorId, State, decide::Command},
+    domain::{ProcessorId, State, Step, decide::Command},
     processor::http::HttpProcessor,
     store::StoreError,
 };
+use hexcab_types::{Currency, Money};
 use tokio::sync::Notify;
 
 use crate::{
-    rig::{Ride, Rig},
+    rig::{Ride, Rig, give_back, key},
     tampered::{Tampered, Tampering},
 };
 
@@ -59,6 +60,91 @@ async fn a_worker_killed_before_it_recorded_is_completed_by_another_without_a_se
         assert_eq!(rig.told_kinds(&ride).await.len(), 2);
     }
     assert_eq!(rig.outstanding().await, 0);
+}
+
+/// Where a worker is killed.
+#[derive(Debug, Clone, Copy)]
+enum Killed {
+    /// With the lease, before it asked.
+    Claimed,
+    /// After the processor did it, before it was recorded.
+    Answered,
+}
+
+/// A ride brought to where `step` is the next to be done.
+async fn brought_to(rig: &Rig, step: Step) -> Ride {
+    let ride = Ride::new();
+    rig.tell(&ride.requested()).await;
+    if step == Step::Hold {
+        return ride;
+    }
+    rig.work().await;
+    match step {
+        Step::Hold => {}
+        Step::Raise => rig.tell(&ride.started(300)).await,
+        Step::Capture => rig.tell(&ride.completed(2_000)).await,
+        Step::Void => rig.tell(&ride.cancelled(0)).await,
+        Step::Charge => {
+            rig.tell(&ride.completed_with(2_500, 1_900)).await;
+            assert!(rig.worker().work_once().await.unwrap());
+        }
+        Step::Refund | Step::Tip => {
+            rig.tell(&ride.completed(2_000)).await;
+            rig.work().await;
+            if step == Step::Refund {
+                let ask = give_back(Some(700), true);
+                rig.store.refund(&key(), ride.trip, &ask).await.unwrap();
+            } else {
+                let tip = Money::new(200, Currency::Usd);
+                rig.store
+                    .tip(&key(), ride.trip, ride.rider, tip)
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+    ride
+}
+
+/// How many payments and refunds the processor made, of how many keys.
+async fn made(rig: &Rig) -> (i64, i64) {
+    sqlx::query_as(
+        "SELECT count(*), count(DISTINCT key) FROM (SELECT metadata->>'key' AS key FROM payment_intents
+         UNION ALL SELECT metadata->>'key' FROM refunds) AS made",
+    )
+    .fetch_one(rig.sandbox.pg.pool())
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_worker_killed_at_any_step_is_completed_and_nothing_is_done_twice() {
+    let rig = Rig::start().await;
+    for step in Step::ALL {
+        for killed in [Killed::Claimed, Killed::Answered] {
+            let said = format!("{step:?}, {killed:?}");
+            let ride = brought_to(&rig, step).await;
+            let before = rig.told_kinds(&ride).await.len();
+            match killed {
+                Killed::Claimed => {
+                    let claim = rig.store.claim().await.unwrap().expect("it is due");
+                    assert_eq!(claim.order.step(), step, "{said}");
+                }
+                Killed::Answered => die_in_the_middle(&rig).await,
+            }
+            assert_eq!(rig.told_kinds(&ride).await.len(), before, "{said}");
+            assert!(
+                !rig.worker().work_once().await.unwrap(),
+                "{said}: its lease runs"
+            );
+            rig.expire_leases().await;
+            rig.work().await;
+            assert_eq!(rig.told_kinds(&ride).await.len(), before + 1, "{said}");
+            let (made, keys) = made(&rig).await;
+            assert_eq!(made, keys, "{said}");
+            rig.at_rest().await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,18 +7,19 @@ use hexcab_bus::{Handler as _, Incoming, topic};
 use hexcab_chassis::{Clock, Secret, Tasks};
 use hexcab_payment::{
     app,
-    config::{Config, ProcessorConfig},
+    config::{Config, ProcessorConfig, ReconcilerConfig},
     consumer::TripListener,
-    domain::{Intent, State},
+    domain::{Intent, State, refund::Ask},
     processor::{Processor, http::HttpProcessor},
+    reconciler::Reconciler,
     sandbox::{self, config::WebhookConfig},
-    store::Store,
+    store::{MoneyOf, RequestKey, Rules, Store},
     worker::Worker,
 };
 use hexcab_pg::Pg;
 use hexcab_proto::{common::v1::Money, convert, payment::v1::PaymentEvent, trip::v1 as trip};
 use hexcab_testkit::{TestDb, eventually};
-use hexcab_types::{DriverId, RiderId, TripId};
+use hexcab_types::{Currency, DriverId, RiderId, TripId};
 use prost::Message as _;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -310,13 +311,17 @@ impl Rig {
     }
 
     pub async fn start_at(clock: Clock) -> Self {
-        let (db, sandbox) = (TestDb::create("payment").await, Sandbox::start().await);
+        Self::with(Sandbox::start().await, clock, Config::default().rules()).await
+    }
+
+    pub async fn with(sandbox: Sandbox, clock: Clock, rules: Rules) -> Self {
+        let db = TestDb::create("payment").await;
         let pg = db.connect().await;
         app::migrate(&pg).await.unwrap();
         let service = Pg::connect_as(&db.config(), "payment", hexcab_ledger::ROLE)
             .await
             .unwrap();
-        let store = Store::new(service.clone(), clock, Config::default().rules());
+        let store = Store::new(service.clone(), clock, rules);
         let listener = TripListener::new(store.clone(), Arc::default());
         Self {
             pg,
@@ -336,6 +341,28 @@ impl Rig {
         let wake = Arc::new(Notify::new());
         // The sandbox finds at once what it made.
         Worker::new(self.store.clone(), processor, wake, Duration::ZERO)
+    }
+
+    /// Compares books; only when told to, and what is new to it at once.
+    pub fn reconciler(&self) -> Reconciler {
+        self.reconciler_with(
+            Arc::new(self.sandbox.processor()),
+            ReconcilerConfig::default(),
+        )
+    }
+
+    pub fn reconciler_with(
+        &self,
+        processor: Arc<dyn Processor>,
+        config: ReconcilerConfig,
+    ) -> Reconciler {
+        let config = ReconcilerConfig {
+            interval_s: 0,
+            grace_s: 0,
+            ..config
+        };
+        let (pg, store) = (self.service.clone(), self.store.clone());
+        Reconciler::new(pg, store, processor, &config, Clock::system())
     }
 
     /// Delivers an event.
@@ -434,5 +461,51 @@ impl Rig {
             .fetch_one(self.pg.pool())
             .await
             .unwrap()
+    }
+}
+
+/// A request id that nobody used before.
+pub fn key() -> RequestKey {
+    RequestKey {
+        id: Uuid::now_v7().into(),
+        body_hash: [7; 32],
+    }
+}
+
+/// What an operator asks for.
+pub fn give_back(amount: Option<i64>, clawback: bool) -> Ask {
+    Ask {
+        amount: amount.map(|minor| hexcab_types::Money::new(minor, Currency::Usd)),
+        clawback,
+        reason: "the driver got lost".into(),
+        operator: Uuid::from_u128(7).into(),
+    }
+}
+
+impl Rig {
+    /// A ride that was driven for this, by card, and is settled.
+    pub async fn driven(&self, charge: i64) -> Ride {
+        let ride = Ride::new();
+        self.tell(&ride.requested()).await;
+        self.tell(&ride.completed(charge)).await;
+        self.work().await;
+        ride
+    }
+
+    /// The money of a trip.
+    pub async fn money(&self, ride: &Ride) -> MoneyOf {
+        self.store.money_of(ride.trip).await.unwrap().unwrap()
+    }
+
+    /// Nothing is left to do, and the ledger is right.
+    pub async fn at_rest(&self) {
+        assert_eq!(self.outstanding().await, 0);
+        assert_eq!(self.ledger_violations().await, []);
+        let sum = self
+            .all_balances()
+            .await
+            .values()
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        assert_eq!(sum, (0, 0));
     }
 }

@@ -22,6 +22,8 @@ pub struct Tampered {
 pub enum Tampering {
     /// Mutations are done, and their answers never arrive: the worker is killed while it waits.
     AnswersNever(Arc<Notify>),
+    /// The same, whether it was done or not.
+    Dies(Arc<Notify>),
     /// Nothing is found that was made just now, as at Stripe, whose search is behind.
     FindsNothing,
 }
@@ -32,6 +34,10 @@ impl Tampered {
             Tampering::AnswersNever(done) => {
                 assert!(answer.is_ok(), "the step was done");
                 done.notify_one();
+                std::future::pending().await
+            }
+            Tampering::Dies(asked) => {
+                asked.notify_one();
                 std::future::pending().await
             }
             Tampering::FindsNothing => answer,
@@ -69,7 +75,7 @@ impl Processor for Tampered {
     }
     async fn find(&self, key: &str) -> Result<Option<Payment>, Failure> {
         match self.with {
-            Tampering::AnswersNever(_) => self.inner.find(key).await,
+            Tampering::AnswersNever(_) | Tampering::Dies(_) => self.inner.find(key).await,
             Tampering::FindsNothing => Ok(None),
         }
     }
@@ -79,6 +85,9 @@ impl Processor for Tampered {
         key: &str,
     ) -> Result<Option<Refund>, Failure> {
         self.inner.find_refund(payment, key).await
+    }
+    async fn refunds_of(&self, payment: &ProcessorId) -> Result<Vec<Refund>, Failure> {
+        self.inner.refunds_of(payment).await
     }
     async fn dispute(&self, id: &str) -> Result<Dispute, Failure> {
         self.inner.dispute(id).await

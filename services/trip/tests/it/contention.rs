@@ -207,12 +207,12 @@ impl Client {
 /// Whether it may have happened.
 fn unknown(answer: &Result<proto::Trip, tonic::Status>) -> bool {
     let Err(told) = answer else { return false };
-    match told.code() {
-        Code::DeadlineExceeded | Code::Unavailable | Code::Cancelled => true,
-        // The first try is still at work.
-        Code::Aborted => status::reason(told).as_deref() == Some("REQUEST_IN_FLIGHT"),
-        _ => false,
-    }
+    // ABORTED: the first try is still at work.
+    let in_flight = status::reason(told).as_deref() == Some("REQUEST_IN_FLIGHT");
+    matches!(
+        told.code(),
+        Code::DeadlineExceeded | Code::Unavailable | Code::Cancelled
+    ) || (told.code() == Code::Aborted && in_flight)
 }
 
 /// The refusal, or none when the service gave up in the crowd. Anything else is a failure of the test.
@@ -318,7 +318,17 @@ fn carried_out_by_the_sweeper(events: &[TripEvent]) -> Vec<Op> {
                 epoch: expired.epoch,
             },
             Event::Expired(_) => Command::ExpireRequest,
-            _ => return None,
+            Event::Requested(_)
+            | Event::OfferMade(_)
+            | Event::OfferAccepted(_)
+            | Event::OfferDeclined(_)
+            | Event::DriverArrived(_)
+            | Event::Started(_)
+            | Event::Completed(_)
+            | Event::Cancelled(_)
+            | Event::Released(_)
+            | Event::Scheduled(_)
+            | Event::Activated(_) => return None,
         };
         let after = event.after.clone().unwrap();
         let at = after.update_time.unwrap();

@@ -463,6 +463,44 @@ async fn i7_the_outbox_row_is_about_this_trip() {
 }
 
 #[tokio::test]
+async fn i6_an_answer_is_kept_as_it_was_given() {
+    const KEPT: Guard = Guard::Trigger("requests", "guard_answer");
+    for forged in [
+        "UPDATE requests SET version = 2",
+        "UPDATE requests SET trip = NULL, version = NULL, refusal = 'TRIP_CANCELLED'",
+        "UPDATE requests SET body_hash = sha256('another')",
+        "DELETE FROM requests",
+    ] {
+        let store = Store::new().await;
+        store.request(1).await;
+        guarded(&store, KEPT, "requests_answer_is_kept", forged).await;
+    }
+}
+
+#[tokio::test]
+async fn a_trip_whose_code_was_guessed_at_too_often_does_not_start() {
+    let store = Store::new().await;
+    let trip = store.offered(1).await.id;
+    store
+        .must(trip, [accept(driver(1), 1), arrive(driver(1))])
+        .await;
+    for n in 0..10 {
+        let wrong = Command::Start {
+            driver: driver(1),
+            code: hexcab_trip::domain::StartCode::of(n),
+        };
+        assert!(store.execute(trip, wrong).await.is_err());
+    }
+    let started = step(
+        trip,
+        5,
+        "TripStarted",
+        "state = 'IN_PROGRESS', started_at = now(), waiting_fee_minor = 0",
+    );
+    guarded(&store, ON_UPDATE, "trips_start_is_not_locked", &started).await;
+}
+
+#[tokio::test]
 async fn i8_no_offer_to_who_was_asked_in_vain() {
     let store = Store::new().await;
     let trip = store.offered(1).await.id;

@@ -2,12 +2,14 @@
 //!
 //! - `table`, `drawing`, `walks`: the domain alone: every state and command, and random sequences against the invariants
 //! - `keeping`, `races`, `guards`: the store on real Postgres, alone, at once, and by raw SQL that goes round the code
+//! - `at_once`: the way of one round trip, and what its memory may not decide
 //! - `contention`, `unknown`: a crowd through two replicas, checked by `linearize`; connections cut at any byte
 //! - `deadlines`, `api`, `lives`, `telling`: the sweeper, every RPC, events out and in
 
 #![allow(clippy::unwrap_used, reason = "tests and their helpers")]
 
 mod api;
+mod at_once;
 mod contention;
 mod deadlines;
 mod drawing;

@@ -15,8 +15,12 @@ static PRICING: Migrator = sqlx::migrate!("../pricing/migrations");
 async fn migrated(name: &str, migrator: &Migrator) -> (TestDb, Pg) {
     let db = TestDb::create(name).await;
     let pg = db.connect().await;
-    pg.migrate(migrator).await.unwrap();
     hexcab_bus::migrate(&pg).await.unwrap();
+    // Only payment has books; elsewhere they are empty.
+    let mut ledger = sqlx::migrate!("../payment/ledger/migrations");
+    ledger.dangerous_set_table_name("_hexcab_ledger_migrations");
+    pg.migrate(&ledger).await.unwrap();
+    pg.migrate(migrator).await.unwrap();
     (db, pg)
 }
 

@@ -264,7 +264,9 @@ mod tests {
     async fn connections_are_closed_when_this_process_stood_still_and_only_then() {
         let here = || SocketAddr::from(([127, 0, 0, 1], 0));
         let cluster = TcpListener::bind(here()).await.unwrap();
-        let door = Door::open(here(), cluster.local_addr().unwrap()).await.unwrap();
+        let door = Door::open(here(), cluster.local_addr().unwrap())
+            .await
+            .unwrap();
         let mut client = TcpStream::connect(door.address()).await.unwrap();
         let (mut server, _) = cluster.accept().await.unwrap();
         let message = [0, 0, 0, 4, 1, 2, 3, 4];

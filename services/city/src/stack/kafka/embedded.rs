@@ -27,7 +27,7 @@ const REPUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// When `hexcab` is not among our binaries.
 pub fn child(binaries: &Path, port: u16, postgres: &str, log: &Path) -> anyhow::Result<Child> {
-    let mut environment = Environment::new();
+    let mut environment = Environment::inherited();
     environment.set("EXIT_WITH_PARENT", std::process::id());
     let spec = Spec {
         name: NAME.to_owned(),

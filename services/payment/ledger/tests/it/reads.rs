@@ -174,8 +174,8 @@ async fn a_trial_balance_sums_to_zero_in_every_currency() {
     assert_eq!(
         totals,
         [
-            (Currency::Jpy, [700, 700, 0, 0]),
-            (Currency::Usd, [520, 520, 900, 900])
+            (Currency::Usd, [520, 520, 900, 900]),
+            (Currency::Jpy, [700, 700, 0, 0])
         ]
     );
 }

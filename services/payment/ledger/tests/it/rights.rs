@@ -149,6 +149,7 @@ async fn many_databases_of_a_new_cluster_are_migrated_at_once() {
             statement_timeout_ms: 30_000,
             acquire_timeout_ms: 30_000,
             lock_timeout_ms: 30_000,
+            ..PgConfig::default()
         };
         let pg = Pg::connect(&config, "test").await.unwrap();
         // Two replicas of the service begin at once.

@@ -12,7 +12,7 @@ use crate::{
     domain::ProcessorId,
     processor::{
         Between, Dispute, Failure, Page, Payment, PaymentRequest, Processor, Refund, RefundRequest,
-        wire,
+        lists, wire,
     },
 };
 
@@ -227,26 +227,23 @@ impl Processor for HttpProcessor {
         payment: &ProcessorId,
         key: &str,
     ) -> Result<Option<Refund>, Failure> {
-        let mut after = None;
-        loop {
+        let made_under =
+            |refund: &Refund| refund.label.as_ref().is_some_and(|label| label.key == key);
+        Ok(self.refunds_of(payment).await?.into_iter().find(made_under))
+    }
+
+    async fn refunds_of(&self, payment: &ProcessorId) -> Result<Vec<Refund>, Failure> {
+        lists::all(|after| async move {
             let mut fields = vec![
                 ("limit", PAGE.to_owned()),
                 ("payment_intent", payment.to_string()),
             ];
-            fields.extend(after.take().map(|after: String| ("starting_after", after)));
+            fields.extend(after.map(|after| ("starting_after", after)));
             let page: wire::List<wire::Refund> =
                 self.read(REFUNDS, REFUNDS.to_owned(), &fields).await?;
-            let page: Page<Refund> = page.into();
-            let made_under =
-                |refund: &Refund| refund.label.as_ref().is_some_and(|label| label.key == key);
-            if let Some(found) = page.items.into_iter().find(made_under) {
-                return Ok(Some(found));
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(None),
-            }
-        }
+            Ok(page.into())
+        })
+        .await
     }
 
     async fn dispute(&self, id: &str) -> Result<Dispute, Failure> {
