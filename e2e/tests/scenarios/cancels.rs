@@ -131,7 +131,7 @@ pub async fn by_an_operator_bring_another_driver(city: Arc<City>) {
     driver
         .act(&trip, "arrive", json!({"position": PICKUP.json()}))
         .await
-        .refused(403, "NOT_YOUR_TRIP");
+        .refused(409, "TRIP_REASSIGNED");
     let second = Driver::new(&city, PICKUP.north(800.0)).await;
     let next = second.offer(&trip).await;
     second.accept(&trip, &next).await.ok();

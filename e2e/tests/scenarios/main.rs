@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
 mod bookings;
-mod broker;
 mod cancels;
 mod crashes;
 mod grpc;
@@ -17,6 +16,7 @@ mod offers;
 mod quotes;
 mod races;
 mod ride;
+mod stores;
 mod trace;
 
 use std::{
@@ -89,8 +89,9 @@ fn all() -> Vec<(&'static str, Needs, Work)> {
         Pickup money::for_waiting_is_held_and_taken_too,
         Pickup money::in_cash_makes_the_driver_owe_what_is_not_his,
         Pickup money::is_tipped_given_back_and_paid_out,
-        City crashes::of_each_service_cost_only_delay,
-        City broker::that_lost_its_data_costs_only_delay,
+        City crashes::of_each_process_cost_only_delay,
+        City stores::broker_that_dies_costs_only_delay,
+        City stores::database_that_dies_costs_only_delay,
         City invariants::hold_after_all_that,
     ]
 }

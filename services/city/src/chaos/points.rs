@@ -157,6 +157,16 @@ pub const POINTS: &[Point] = &[
     rare(point(Service::Payment, "payment.tip.claimed", CLAIMED)),
     rare(point(Service::Payment, "payment.tip.answered", ANSWERED)),
     rare(point(Service::Payment, "payment.tip.recorded", RECORDED)),
+    rare(point(
+        Service::Payment,
+        "payment.webhook.kept",
+        "a webhook that was kept and not answered comes again, and is known",
+    )),
+    rare(point(
+        Service::Payment,
+        "payment.hint.read",
+        "a hint that was read and not followed up is taken over by another follower, once",
+    )),
 ];
 
 #[cfg(test)]

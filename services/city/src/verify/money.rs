@@ -104,15 +104,15 @@ fn money_of(trip: &Trip, intent: &Intent) -> Option<String> {
         ));
     }
     let owed = intent.owed_minor.unwrap_or_default();
-    let driven = trip.state == "COMPLETED";
+    let (driven, cash) = (trip.state == "COMPLETED", intent.method == "CASH");
     let fits = match (intent.state.as_str(), charge) {
         ("VOIDED" | "DECLINED", 0) => owed == 0,
         ("CAPTURED" | "PARTLY_REFUNDED" | "REFUNDED", charge) => {
             charge > 0 && intent.captured_minor + intent.rest_minor + owed == charge
         }
         ("CAPTURE_FAILED" | "DECLINED", charge) => owed == charge,
-        ("CASH_COLLECTED", charge) => driven && charge > 0,
-        ("OWED", charge) => !driven && owed == charge && charge > 0,
+        ("CASH_COLLECTED", charge) => driven && charge > 0 && cash,
+        ("OWED", charge) => !driven && owed == charge && charge > 0 && cash,
         _ => false,
     };
     let detail = format!(

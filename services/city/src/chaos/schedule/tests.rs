@@ -120,7 +120,7 @@ fn a_short_run_has_a_part_of_every_kind_and_says_what_it_leaves_out() {
         .iter()
         .map(|planned| planned.fault.kind())
         .collect();
-    assert_eq!(kinds.len(), 10, "{kinds:?}");
+    assert_eq!(kinds.len(), 11, "{kinds:?}");
 }
 
 #[test]
