@@ -134,13 +134,18 @@ fn targets(stack: &Stack) -> Targets {
 const EVENTFUL: [&str; 4] = ["--late-rate", "0.25", "--tip-rate", "0.4"];
 
 /// What the processor's sandbox can do wrong by a rule.
-const PROCESSOR: [&str; 6] = [
+const PROCESSOR: [&str; 11] = [
     "decline",
     "error_500",
     "error_500_kept",
     "timeout_before",
     "timeout_after",
     "slow",
+    "webhook_duplicate",
+    "webhook_reorder",
+    "webhook_wrong_signature",
+    "webhook_stale",
+    "webhook_lost",
 ];
 
 fn announce(schedule: &Schedule) {

@@ -41,6 +41,11 @@ impl Links {
         }
         let door = Link::new(Node::Clients, Node::Service(Service::Gateway));
         links.add(door, ports.http).await?;
+        let webhooks = Link::new(
+            Node::Service(Service::Sandbox),
+            Node::Service(Service::Payment),
+        );
+        links.add(webhooks, ports.webhook).await?;
         Ok(links)
     }
 
@@ -97,6 +102,7 @@ mod tests {
             "gateway->trip",
             "trip->postgres",
             "payment->sandbox",
+            "sandbox->payment",
             "clients->gateway",
         ] {
             assert!(links.all().contains(&named(link)), "{link}");

@@ -315,8 +315,9 @@ impl Wiring<'_> {
             Service::Location => {}
             Service::Sandbox => {
                 environment.set("API_KEY_FILE", self.processor_key.display());
-                let webhooks = format!("{}/webhooks", url(self.ports.webhook));
-                environment.set("WEBHOOKS__URL", webhooks);
+                let (own, payment) = (Node::Service(service), Node::Service(Service::Payment));
+                let webhooks = self.links.port(own, payment, self.ports.webhook);
+                environment.set("WEBHOOKS__URL", format!("{}/webhooks", url(webhooks)));
                 environment.set("WEBHOOKS__SECRET_FILE", self.webhook_secret.display());
             }
             Service::Trip => {
