@@ -7,22 +7,20 @@
 //! - an event that the inbox has forgotten ([`inbox`]) → put aside too: it must not have its effect twice
 
 mod client;
+mod ends;
 mod lag;
 mod paused;
 mod positions;
 mod reach;
 mod span;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use hexcab_chassis::{Component, crash};
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
-    consumer::{Consumer as _, StreamConsumer},
-    error::KafkaError,
-    message::BorrowedMessage,
+    Message as _, consumer::Consumer as _, error::KafkaError, message::BorrowedMessage,
     types::RDKafkaErrorCode,
 };
 use tokio::sync::mpsc;
@@ -30,13 +28,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{BusConfig, BusError, Incoming, Producer, config::Backoff, dlq, inbox};
-use client::{Change, Client, Rebalances};
+use client::{Change, Client};
 use paused::Paused;
 use positions::Positions;
 use reach::Reach;
-
-/// How long the client may take for metadata.
-const CLIENT_WAIT: Duration = Duration::from_secs(5);
 
 /// Why an event was not handled.
 #[derive(Debug, thiserror::Error)]
@@ -171,14 +166,17 @@ impl Consumer {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                Some(change) = changed.recv() => self.on_change(client, change, &mut state).await,
+                Some(change) = changed.recv() => self.on_change(client, change, &mut state, &shutdown).await,
                 () = state.paused.next_due() => state.paused.resume_due(client),
                 () = state.reach.answered() => state.reach.found(),
                 record = client.recv() => match record {
                     Ok(record) => {
                         // A change that came with the record is told first.
                         while let Some(change) = changed.recv().now_or_never().flatten() {
-                            self.on_change(client, change, &mut state).await;
+                            self.on_change(client, change, &mut state, &shutdown).await;
+                        }
+                        if shutdown.is_cancelled() {
+                            return Ok(());
                         }
                         self.on_record(client, &producer, &record, &mut state).await?;
                     }
@@ -192,49 +190,13 @@ impl Consumer {
         self.config.backoff()
     }
 
-    /// Assigns every partition of the topics at its end. False when it is time to end.
-    async fn assign_ends(
+    async fn on_change(
         &self,
-        client: &StreamConsumer<Rebalances>,
-        changes: &mpsc::UnboundedSender<Change>,
+        client: &Client,
+        change: Change,
+        state: &mut State,
         shutdown: &CancellationToken,
-    ) -> anyhow::Result<bool> {
-        loop {
-            match self.ends(client) {
-                Ok(ends) => {
-                    client.assign(&ends)?;
-                    let _ = changes.send(Change::Assigned(client::names(&ends)));
-                    return Ok(true);
-                }
-                Err(error) => tracing::warn!(%error, "waiting for the broker"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(self.backoff().first) => {}
-                () = shutdown.cancelled() => return Ok(false),
-            }
-        }
-    }
-
-    fn ends(&self, client: &StreamConsumer<Rebalances>) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::new();
-        for topic in &self.topics {
-            let metadata = client.fetch_metadata(Some(topic), CLIENT_WAIT)?;
-            let found = metadata.topics().iter().find(|found| found.name() == topic);
-            let partitions = found
-                .map(rdkafka::metadata::MetadataTopic::partitions)
-                .unwrap_or_default();
-            if partitions.is_empty() {
-                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic));
-            }
-            for partition in partitions {
-                let (_, end) = client.fetch_watermarks(topic, partition.id(), CLIENT_WAIT)?;
-                list.add_partition_offset(topic, partition.id(), Offset::Offset(end))?;
-            }
-        }
-        Ok(list)
-    }
-
-    async fn on_change(&self, client: &Client, change: Change, state: &mut State) {
+    ) {
         match change {
             Change::Assigned(partitions) => {
                 tracing::info!(consumer = self.name, ?partitions, "partitions assigned");
@@ -242,7 +204,11 @@ impl Consumer {
                 let mut wait = self.backoff().after(None);
                 while let Err(error) = self.handler.assigned(&partitions).await {
                     tracing::warn!(consumer = self.name, %error, ?wait, "cannot take partitions yet");
-                    tokio::time::sleep(wait).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        // Nothing more is handed to it.
+                        () = shutdown.cancelled() => return,
+                    }
                     wait = self.backoff().after(Some(wait));
                 }
                 state.reach.found();

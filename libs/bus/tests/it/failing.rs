@@ -9,7 +9,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use hexcab_bus::{BusError, Consumer, Failure, Handler, Incoming, Outgoing, Producer, topic};
+use hexcab_bus::{
+    BusConfig, BusError, Consumer, Failure, Handler, Incoming, Outgoing, Producer, topic,
+};
 use hexcab_chassis::Readiness;
 use hexcab_testkit::eventually;
 use parking_lot::Mutex;
@@ -146,6 +148,45 @@ async fn events_dropped_before_they_were_read_are_an_error_in_the_log() {
     assert_eq!(lines.len(), 1, "{log}");
     for part in ["dropped", "expected=0", "got=", topic::TRIP, "partition=0"] {
         assert!(lines[0].contains(part), "{part} is not in {log}");
+    }
+}
+
+/// A handler whose dependency is away when it is given its partitions: it gets no event, and is no reason not to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_cannot_take_its_partitions_ends_when_told_to() {
+    let bench = Bench::new().await;
+    let unable = Arc::new(Unable::default());
+    let config = BusConfig {
+        backoff_ms: 60_000,
+        ..bench.config()
+    };
+    bench.member_with(&config, "unable", &[topic::TRIP], unable.clone());
+    let producer = Producer::connect(&config).unwrap();
+    producer.publish(event("trips/1")).await.unwrap();
+    unable.asked.notified().await;
+    let begun = tokio::time::Instant::now();
+    bench.tasks.stop(Duration::from_secs(20)).await;
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(!unable.handled.load(Ordering::Relaxed));
+}
+
+/// Can never take its partitions.
+#[derive(Default)]
+struct Unable {
+    asked: Notify,
+    handled: AtomicBool,
+}
+
+#[async_trait]
+impl Handler for Unable {
+    async fn handle(&self, _: &Incoming) -> Result<(), Failure> {
+        self.handled.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn assigned(&self, _: &[(String, i32)]) -> Result<(), Failure> {
+        self.asked.notify_one();
+        Err(Failure::Dependency(anyhow::Error::msg("trip is away")))
     }
 }
 
