@@ -19,6 +19,8 @@ const SPEED: &str = "20";
 pub const SERVICES: [&str; 7] = [
     "sandbox", "location", "trip", "pricing", "payment", "dispatch", "gateway",
 ];
+/// What they stand on.
+pub const STORES: [&str; 2] = ["postgres", "kafka"];
 
 /// A running city.
 pub struct City {
@@ -161,7 +163,16 @@ impl City {
             .expect("a count")
     }
 
-    /// Kills a service as a crash would, and waits until it was started again and all are healthy.
+    /// How often each service was started again; without the stores.
+    pub async fn restarts_of_services(&self) -> Vec<u64> {
+        let mut all = Vec::new();
+        for service in SERVICES {
+            all.push(self.restarts(service).await);
+        }
+        all
+    }
+
+    /// Kills a service or a store as a crash would, and waits until it was started again and all are healthy.
     pub async fn kill(&self, name: &str) {
         let before = self.restarts(name).await;
         self.control("POST", &format!("/services/{name}/kill"))

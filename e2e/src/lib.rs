@@ -17,7 +17,7 @@ pub mod spans;
 use std::{future::Future, time::Duration};
 
 pub use api::{Answer, Api};
-pub use city::{City, SERVICES};
+pub use city::{City, SERVICES, STORES};
 pub use driver::Driver;
 pub use rider::Rider;
 

@@ -1,12 +1,12 @@
-//! Any one service dies in the middle of rides; it costs only delay.
+//! Any one service or store dies in the middle of rides; it costs only delay.
 
 use std::sync::Arc;
 
 use hexcab_e2e::City;
 use serde_json::Value;
 
-/// Every service is killed once while the simulator sends riders; every request has an end, and the invariants hold.
-pub async fn of_each_service_cost_only_delay(city: Arc<City>) {
+/// Every process is killed once while the simulator sends riders; every request has an end, and the invariants hold.
+pub async fn of_each_process_cost_only_delay(city: Arc<City>) {
     let report = city.scratch("crashes.json");
     let report_path = report.display().to_string();
     let text = |key: &str| city.file[key].as_str().expect("an address").to_owned();
@@ -34,8 +34,8 @@ pub async fn of_each_service_cost_only_delay(city: Arc<City>) {
         &report_path,
     ];
     let (simulated, ()) = tokio::join!(city.run("hexcab-simulator", &arguments), async {
-        for service in hexcab_e2e::SERVICES {
-            city.kill(service).await;
+        for name in hexcab_e2e::SERVICES.into_iter().chain(hexcab_e2e::STORES) {
+            city.kill(name).await;
         }
     });
     assert_eq!(simulated.0, 0, "{}", simulated.1);

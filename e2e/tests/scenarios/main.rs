@@ -6,7 +6,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-mod broker;
 mod cancels;
 mod crashes;
 mod grpc;
@@ -16,6 +15,7 @@ mod offers;
 mod quotes;
 mod races;
 mod ride;
+mod stores;
 mod trace;
 
 use std::{
@@ -81,8 +81,9 @@ fn all() -> Vec<(&'static str, Needs, Work)> {
         Pickup cancels::late_ones_cost_a_fee,
         Pickup races::accept_and_cancel_at_the_same_moment,
         Pickup money::declined_releases_the_driver,
-        City crashes::of_each_service_cost_only_delay,
-        City broker::that_lost_its_data_costs_only_delay,
+        City crashes::of_each_process_cost_only_delay,
+        City stores::broker_that_dies_costs_only_delay,
+        City stores::database_that_dies_costs_only_delay,
         City invariants::hold_after_all_that,
     ]
 }

@@ -15,10 +15,7 @@ const OUTBOXES: [&str; 3] = ["trip", "payment", "pricing"];
 ///
 /// # Errors
 /// When a database does not answer.
-pub async fn republish(
-    server: &str,
-    since: Timestamp,
-) -> anyhow::Result<Vec<(&'static str, u64)>> {
+pub async fn republish(server: &str, since: Timestamp) -> anyhow::Result<Vec<(&'static str, u64)>> {
     let mut counts = Vec::new();
     for name in OUTBOXES {
         let config = PgConfig {

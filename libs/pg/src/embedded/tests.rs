@@ -145,7 +145,10 @@ async fn a_server_that_is_held_up_goes_on_when_told_and_stops_when_told() {
     assert!(processes.signal(Signal::SIGSTOP));
     let begun = Instant::now();
     postgres.stop().await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "it was given up on");
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "it was given up on"
+    );
     assert!(!processes.signal(Signal::SIGCONT), "something is left");
 }
 

@@ -544,7 +544,11 @@ mod tests {
         let child = Arc::new(Child::new(spec).prepared_by(Reluctant));
         let tasks = start(&child);
         alive(&child).await;
-        assert_eq!(child.life().restarts, 1, "what is not ready counts as a death");
+        assert_eq!(
+            child.life().restarts,
+            1,
+            "what is not ready counts as a death"
+        );
         hexcab_testkit::eventually(|| async {
             let said = std::fs::read_to_string(dir.path().join("fake.log")).ok()?;
             (said == "start 1\n").then_some(())
@@ -560,7 +564,10 @@ mod tests {
         Arc::new(Child::new(Spec {
             name: "leashed".into(),
             program: "/bin/sh".into(),
-            arguments: vec!["-c".into(), "trap '' TERM; echo up; while :; do sleep 1; done".into()],
+            arguments: vec![
+                "-c".into(),
+                "trap '' TERM; echo up; while :; do sleep 1; done".into(),
+            ],
             environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
             log: dir.join("leashed.log"),
         }))
@@ -593,12 +600,22 @@ mod tests {
         let pid = lines
             .find_map(|line| line.unwrap().strip_prefix("leashed ")?.parse().ok())
             .unwrap();
+        let log = dir.path().join("leashed.log");
+        hexcab_testkit::eventually(|| async {
+            std::fs::read_to_string(&log)
+                .ok()?
+                .contains("up")
+                .then_some(())
+        })
+        .await;
         // Also one that can do nothing about it.
         assert!(signal(pid, Signal::SIGSTOP));
         launcher.kill().unwrap();
         launcher.wait().unwrap();
-        hexcab_testkit::eventually(|| async { (!matches!(state(pid), Some('T' | 'S' | 'R'))).then_some(()) })
-            .await;
+        hexcab_testkit::eventually(|| async {
+            (!matches!(state(pid), Some('T' | 'S' | 'R'))).then_some(())
+        })
+        .await;
     }
 
     #[tokio::test]
@@ -623,7 +640,10 @@ mod tests {
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         pids.filter(|pid| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+            let mut fields = stat
+                .rsplit_once(") ")
+                .map_or("", |(_, rest)| rest)
+                .split(' ');
             let (state, group) = (fields.next(), fields.nth(1));
             state != Some("Z") && group == Some(id.to_string().as_str())
         })

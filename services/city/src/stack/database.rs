@@ -264,7 +264,9 @@ mod tests {
 
     /// What it says to a new connection.
     async fn answers(url: &str) -> Option<i32> {
-        let mut connection = sqlx::PgConnection::connect(&format!("{url}trip")).await.ok()?;
+        let mut connection = sqlx::PgConnection::connect(&format!("{url}trip"))
+            .await
+            .ok()?;
         let asked = sqlx::query_scalar("SELECT n FROM t").fetch_one(&mut connection);
         asked.await.ok()
     }
@@ -293,7 +295,11 @@ mod tests {
         assert_eq!(answers(database.url()).await, Some(7));
         database.restart().await;
         assert!(database.life().pid.is_some_and(|pid| pid != second));
-        assert_eq!(database.life().restarts, 1, "an ordered restart is no failure");
+        assert_eq!(
+            database.life().restarts,
+            1,
+            "an ordered restart is no failure"
+        );
         assert_eq!(answers(database.url()).await, Some(7));
         database.stop().await;
         assert_eq!(answers(database.url()).await, None);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 
 use super::{
+    Stores,
     child::Spec,
     folder::{Folder, KeyFiles},
     health::Probe,
@@ -96,6 +97,8 @@ pub struct PortPlan {
     pub postgres: u16,
     /// Kafka.
     pub kafka: u16,
+    /// Kafka's own quorum, in the local stack.
+    pub kafka_controller: u16,
 }
 
 /// Ports that somebody asked for.
@@ -148,6 +151,7 @@ impl PortPlan {
             otlp: or_free(None)?,
             postgres: or_free(postgres)?,
             kafka: or_free(kafka)?,
+            kafka_controller: or_free(None)?,
         })
     }
 
@@ -183,6 +187,8 @@ pub struct Wiring<'a> {
     pub postgres: String,
     /// Kafka.
     pub brokers: String,
+    /// What all that is.
+    pub stores: Stores,
     /// Spans.
     pub otlp: String,
     /// The clock.
@@ -255,6 +261,7 @@ impl Wiring<'_> {
         }
         if service != Service::Sandbox {
             environment.set("KAFKA__BROKERS", &self.brokers);
+            environment.set("KAFKA__FETCH_WAIT_MS", fetch_wait_ms(self.stores));
         }
         if !matches!(service, Service::Sandbox | Service::Payment) {
             environment.set("CITIES", format!("[\"{}\"]", self.city));
@@ -313,6 +320,15 @@ impl Wiring<'_> {
         if let Some(data) = &self.data {
             environment.set("DATA", data.display());
         }
+    }
+}
+
+/// How long Kafka may wait for events before it answers that there are none. The embedded one always waits in full, the
+/// real one no longer than until the first event.
+const fn fetch_wait_ms(stores: Stores) -> u32 {
+    match stores {
+        Stores::Embedded => 10,
+        Stores::Local => 500,
     }
 }
 
@@ -402,6 +418,7 @@ mod tests {
             plan.otlp,
             plan.postgres,
             plan.kafka,
+            plan.kafka_controller,
         ];
         let all: BTreeSet<u16> = plan.services.into_iter().chain(rest).collect();
         assert_eq!(all.len(), Service::ALL.len() + rest.len());

@@ -5,7 +5,7 @@ use std::time::Instant;
 use hexcab_city::{
     outboxes,
     stack::{
-        kafka::embedded,
+        kafka::{Topics, embedded},
         process::{Fault, Process as _},
         services,
     },
@@ -18,7 +18,8 @@ async fn bench() -> Bench {
     Bench::new(|_dir, ports, postgres, log| {
         let port = ports.take(None).unwrap();
         let binaries = services::binaries().unwrap();
-        (embedded::child(&binaries, port, postgres, log).unwrap(), port)
+        let child = embedded::child(&binaries, port, postgres, log).unwrap();
+        (child, Topics::Own, port)
     })
     .await
 }
@@ -35,7 +36,10 @@ async fn a_broker_that_was_killed_comes_back_empty_and_every_event_is_seen() {
     member.until(0..300).await;
     tail.until(0..300).await;
     let sent = outboxes::republish(bench.database.url(), Timestamp::UNIX_EPOCH).await;
-    assert_eq!(outboxes::told(&sent.unwrap()), "300 of trip, 0 of payment, 0 of pricing");
+    assert_eq!(
+        outboxes::told(&sent.unwrap()),
+        "300 of trip, 0 of payment, 0 of pricing"
+    );
     bench.write(300..301).await;
     member.until(0..301).await;
 

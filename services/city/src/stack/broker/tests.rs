@@ -55,7 +55,8 @@ async fn read(consumer: BaseConsumer, count: usize) -> (BaseConsumer, Vec<i64>) 
 
 fn payments(offset: Offset) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic::PAYMENT, 0, offset).unwrap();
+    list.add_partition_offset(topic::PAYMENT, 0, offset)
+        .unwrap();
     list
 }
 
@@ -76,7 +77,10 @@ async fn every_topic_is_there_with_its_partitions_and_the_door_is_the_broker() {
 async fn a_place_in_the_log_of_another_broker_is_none() {
     let mut ports = Ports::default();
     let port = ports.take(None).unwrap();
-    let (first, address) = (Broker::start(port, 0).await.unwrap(), format!("127.0.0.1:{port}"));
+    let (first, address) = (
+        Broker::start(port, 0).await.unwrap(),
+        format!("127.0.0.1:{port}"),
+    );
     write(&address, 10).await;
     let consumer: BaseConsumer = settings(&address).create().unwrap();
     consumer.assign(&payments(Offset::Beginning)).unwrap();
@@ -88,21 +92,32 @@ async fn a_place_in_the_log_of_another_broker_is_none() {
     write(&address, 20).await;
     consumer.resume(&payments(Offset::Invalid)).unwrap();
     let (_consumer, offsets) = read(consumer, 1).await;
-    assert_eq!(offsets, [0], "it would have gone on at 10, and missed as many");
+    assert_eq!(
+        offsets,
+        [0],
+        "it would have gone on at 10, and missed as many"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_is_committed_for_another_brokers_log_is_not_kept() {
     let mut ports = Ports::default();
     let port = ports.take(None).unwrap();
-    let (first, address) = (Broker::start(port, 0).await.unwrap(), format!("127.0.0.1:{port}"));
+    let (first, address) = (
+        Broker::start(port, 0).await.unwrap(),
+        format!("127.0.0.1:{port}"),
+    );
     write(&address, 10).await;
     let member: BaseConsumer = settings(&address).create().unwrap();
     member.subscribe(&[topic::PAYMENT]).unwrap();
     let (member, _) = read(member, 10).await;
     let place = payments(Offset::Offset(10));
     member.commit(&place, CommitMode::Sync).unwrap();
-    assert_eq!(committed(&address), Offset::Offset(10), "a member's place is kept");
+    assert_eq!(
+        committed(&address),
+        Offset::Offset(10),
+        "a member's place is kept"
+    );
     drop(first);
 
     let _second = Broker::start(port, 1).await.unwrap();
