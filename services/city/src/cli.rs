@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use hexcab_chassis::ClockConfig;
 use uuid::Uuid;
 
-use crate::stack::services::WantedPorts;
+use crate::stack::{Stores, services::WantedPorts};
 
 /// A ride dispatch platform: start a whole city on this machine, send it an evening, prove that it went right.
 #[derive(Debug, Parser)]
@@ -292,6 +292,15 @@ pub struct RideArguments {
     /// Where tokens are issued, with --gateway
     #[arg(long, value_name = "URL")]
     pub sign_in: Option<String>,
+    /// What the city stands on, when one is started for this ride
+    #[arg(
+        long = "stack",
+        value_name = "STACK",
+        value_enum,
+        default_value_t,
+        env = "HEXCAB_STACK"
+    )]
+    pub stores: Stores,
     /// A collector for the spans, when a city is started for this ride
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp: Option<String>,
@@ -439,6 +448,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// How a city is started.
 #[derive(Debug, Clone, Args)]
 pub struct UpArguments {
+    /// What the city stands on
+    #[arg(
+        long = "stack",
+        value_name = "STACK",
+        value_enum,
+        default_value_t,
+        env = "HEXCAB_STACK"
+    )]
+    pub stores: Stores,
     /// Keep everything of this city here: data, logs, keys, city.json [default: a temporary folder, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! A whole city on this machine: Postgres, Kafka, a receiver of spans, sign-in, and every service as its own process.
 //!
 //! Reading order: [`services`] what there is, [`process`] what each is to us, [`child`] one that we start, the stores
-//! [`database`] and [`kafka`] (in the embedded stack it is our [`broker`]), [`receiver`], [`sign_in`], [`control`] the
+//! [`database`] and [`kafka`] (our own [`broker`], or the real one from its [`jars`]), [`receiver`], [`sign_in`], [`control`] the
 //! launcher's own endpoint, [`folder`] what is on disk, [`ports`] and [`open_files`] what the machine gives.
 //! Invariants: stores are up before the services that stand on them, and go after them; a city is up when every one is
 //! healthy; nothing is left when it has stopped, also when the launcher is killed. Does not: link any service, touch
@@ -14,6 +14,7 @@ pub mod database;
 pub mod folder;
 mod harm;
 pub mod health;
+pub mod jars;
 pub mod kafka;
 pub mod links;
 pub mod meters;
@@ -43,7 +44,7 @@ use child::Child;
 use database::Database;
 use folder::{CityFile, Folder, ServiceEntry, StoreEntry};
 use health::Probe;
-use kafka::Kafka;
+use kafka::{Kafka, Topics, local::Installed};
 use links::Links;
 use node::Node;
 use ports::Ports;
@@ -63,9 +64,31 @@ const ENDPOINTS_STOP: Duration = Duration::from_secs(2);
 /// Lines of a log that an error shows.
 const LOG_TAIL_LINES: usize = 15;
 
+/// What the services stand on. Postgres is the same in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Stores {
+    /// Nothing to install: a broker of our own with Kafka's protocol, empty at each start
+    #[default]
+    Embedded,
+    /// As in production, on this machine: Apache Kafka (`./dev setup local`)
+    Local,
+}
+
+impl Stores {
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// What city, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What it stands on.
+    pub stores: Stores,
     /// Its folder; a temporary one when `None`.
     pub dir: Option<PathBuf>,
     /// Ports that somebody asked for.
@@ -96,10 +119,12 @@ pub struct Running {
     file: Mutex<CityFile>,
     /// Held for as long as it lives.
     _ports: Ports,
+    stores: Stores,
     clock: ClockConfig,
     started: Instant,
     links: Links,
     receiver: Receiver,
+    kafka: Kafka,
     /// The stores and the services, in the order they are started.
     members: Vec<Member>,
     /// The services' processes, to be started.
@@ -127,6 +152,10 @@ impl Stack {
         let begun = Instant::now();
         open_files::allow_many();
         say::title(format_args!("hexcab: starting the city {}", options.city));
+        let installed = match options.stores {
+            Stores::Embedded => None,
+            Stores::Local => Some(Installed::find()?),
+        };
         let folder = Folder::open(options.dir.as_deref())?;
         let binaries = services::binaries()?;
         for service in Service::ALL {
@@ -146,7 +175,14 @@ impl Stack {
         };
         say::step(format_args!("postgres on 127.0.0.1:{}", plan.postgres));
         let stack = Self {
-            running: assemble(&options, folder, &binaries, (ports, plan), database).await?,
+            running: assemble(
+                &options,
+                folder,
+                &binaries,
+                (ports, plan),
+                (database, installed),
+            )
+            .await?,
             stop: stop.clone(),
         };
         match stop.or("it was up", stack.running.launch(begun)).await {
@@ -214,30 +250,33 @@ async fn assemble(
     folder: Folder,
     binaries: &Path,
     (ports, plan): (Ports, PortPlan),
-    database: Arc<Database>,
+    (database, installed): (Arc<Database>, Option<Installed>),
 ) -> anyhow::Result<Arc<Running>> {
     let (endpoints, supervisors) = (Tasks::new(), Tasks::new());
-    let made = begin_kafka(&folder, binaries, &plan, &database, &supervisors);
-    let prepared = match &made {
-        Ok(kafka) => {
-            prepare(
-                options,
-                &folder,
-                binaries,
-                plan,
-                (&database, kafka),
-                &endpoints,
-            )
-            .await
+    let kafka = match kafka_child(installed.as_ref(), &folder, binaries, &plan, &database) {
+        Ok(child) => {
+            let log = folder.log(kafka::NAME);
+            Kafka::begin(child, listen(plan.kafka), log, &supervisors)
         }
-        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+        Err(error) => {
+            database.stop().await;
+            folder.withdraw().await;
+            return Err(error);
+        }
     };
-    match prepared {
+    match prepare(
+        options,
+        &folder,
+        binaries,
+        plan,
+        (&database, &kafka),
+        &endpoints,
+    )
+    .await
+    {
         Err(error) => {
             endpoints.stop(ENDPOINTS_STOP).await;
-            if let Ok(kafka) = made {
-                kafka.child().stop().await;
-            }
+            kafka.child().stop().await;
             database.stop().await;
             folder.withdraw().await;
             Err(error)
@@ -252,10 +291,12 @@ async fn assemble(
             folder,
             file: Mutex::new(file),
             _ports: ports,
+            stores: options.stores,
             clock: options.clock,
             started: Instant::now(),
             links,
             receiver,
+            kafka,
             members,
             services,
             endpoints,
@@ -264,16 +305,25 @@ async fn assemble(
     }
 }
 
-fn begin_kafka(
+fn kafka_child(
+    installed: Option<&Installed>,
     folder: &Folder,
     binaries: &Path,
     ports: &PortPlan,
     database: &Database,
-    supervisors: &Tasks,
-) -> anyhow::Result<Kafka> {
+) -> anyhow::Result<(Child, Topics)> {
     let log = folder.log(kafka::NAME);
-    let child = kafka::embedded::child(binaries, ports.kafka, database.url(), &log)?;
-    Ok(Kafka::begin(child, listen(ports.kafka), log, supervisors))
+    let Some(installed) = installed else {
+        let child = kafka::embedded::child(binaries, ports.kafka, database.url(), &log)?;
+        return Ok((child, Topics::Own));
+    };
+    say::step(format_args!("{}: starting it", installed.name()));
+    let ports = kafka::local::Ports {
+        clients: ports.kafka,
+        controller: ports.kafka_controller,
+    };
+    let child = installed.child(&folder.path().join(kafka::NAME), ports, &log)?;
+    Ok((child, Topics::Made))
 }
 
 struct Prepared {
@@ -308,6 +358,7 @@ async fn prepare(
         links: &links,
         postgres: database.url().to_owned(),
         brokers: kafka.bootstrap().to_owned(),
+        stores: options.stores,
         otlp: url(ports.otlp),
         clock: options.clock.to_string(),
         faults: options.faults,
@@ -372,6 +423,7 @@ fn city_file(wiring: &Wiring<'_>) -> CityFile {
         clock: wiring.clock.clone(),
         city: wiring.city.clone(),
         pid: std::process::id(),
+        stack: wiring.stores.name().to_owned(),
         stores: [database::NAME, kafka::NAME]
             .map(|store| (store.to_owned(), StoreEntry { pid: None }))
             .into(),
@@ -393,7 +445,8 @@ impl Running {
             .members
             .split_at(self.members.len() - Service::ALL.len());
         self.until_healthy(stores).await?;
-        say::step(format_args!("kafka on {}", self.file.lock().brokers));
+        self.kafka.make_topics().await?;
+        say::step(format_args!("kafka on {}", self.kafka.bootstrap()));
         for child in &self.services {
             let child = child.clone();
             self.supervisors.spawn("child", async move {

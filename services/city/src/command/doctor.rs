@@ -14,6 +14,7 @@ use crate::{
     cli::DoctorArguments,
     stack::{
         self,
+        kafka::local::Installed,
         ports::Ports,
         services::{self, PortPlan, Service, WantedPorts},
     },
@@ -53,6 +54,7 @@ pub async fn run(arguments: DoctorArguments) -> anyhow::Result<ExitCode> {
     let mut findings = binaries();
     findings.push(unprivileged_user());
     findings.push(postgres(arguments.dir.as_deref()).await);
+    findings.push(local_stack());
     findings.push(ports());
     findings.push(disk(&dir));
     findings.push(memory());
@@ -177,6 +179,27 @@ async fn try_postgres(dir: Option<&Path>) -> Result<(), EmbeddedError> {
         .stop()
         .await;
     Ok(())
+}
+
+/// Not needed for a city, but for one with `--stack local`.
+fn local_stack() -> Finding {
+    const WHAT: &str = "local stack";
+    let looked = Installed::find().and_then(|installed| {
+        installed.jars().check()?;
+        Ok(installed)
+    });
+    match looked {
+        Ok(installed) => finding(
+            WHAT,
+            Mark::Good,
+            format!(
+                "{} whole in {}",
+                installed.name(),
+                installed.jars().folder().display()
+            ),
+        ),
+        Err(error) => finding(WHAT, Mark::Note, format!("{error:#}")),
+    }
 }
 
 fn ports() -> Finding {

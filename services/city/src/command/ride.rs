@@ -86,6 +86,7 @@ fn place(city: &CityFile) -> anyhow::Result<Place> {
 async fn in_an_own_city(arguments: &RideArguments, stop: &Stop) -> anyhow::Result<()> {
     say::step("no city is running; starting one for this ride");
     let options = Options {
+        stores: arguments.stores,
         dir: None,
         ports: WantedPorts::default(),
         otlp: collector(arguments),

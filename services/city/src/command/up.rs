@@ -65,6 +65,7 @@ pub fn options(
         .map(|data| data.canonicalize())
         .transpose()?;
     Ok(Options {
+        stores: arguments.stores,
         dir: arguments.dir.clone(),
         ports: arguments.ports,
         otlp: arguments.otlp.clone().filter(|url| !url.is_empty()),

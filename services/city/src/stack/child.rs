@@ -638,6 +638,14 @@ mod tests {
         let pid = lines
             .find_map(|line| line.unwrap().strip_prefix("leashed ")?.parse().ok())
             .unwrap();
+        let log = dir.path().join("leashed.log");
+        hexcab_testkit::eventually(|| async {
+            std::fs::read_to_string(&log)
+                .ok()?
+                .contains("up")
+                .then_some(())
+        })
+        .await;
         // Also one that can do nothing about it.
         assert!(signal(pid, Signal::SIGSTOP));
         launcher.kill().unwrap();

@@ -49,6 +49,8 @@ pub struct CityFile {
     pub city: String,
     /// The launcher's process.
     pub pid: u32,
+    /// Which stores: `embedded` or `local`.
+    pub stack: String,
     /// What the services stand on, by name.
     pub stores: BTreeMap<String, StoreEntry>,
     /// The services, by name.

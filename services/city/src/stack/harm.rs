@@ -57,7 +57,7 @@ impl Stack {
 
     /// Which stack it is.
     pub fn kind(&self) -> &'static str {
-        "embedded"
+        self.running.stores.name()
     }
 
     /// Where a service's output goes.

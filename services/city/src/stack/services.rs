@@ -9,6 +9,7 @@ use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Stores,
     child::Spec,
     folder::{Folder, KeyFiles},
     health::Probe,
@@ -118,6 +119,8 @@ pub struct PortPlan {
     pub webhook: u16,
     /// Kafka.
     pub kafka: u16,
+    /// Kafka's own quorum, in the local stack.
+    pub kafka_controller: u16,
 }
 
 /// Ports that somebody asked for.
@@ -171,6 +174,7 @@ impl PortPlan {
             postgres: or_free(postgres)?,
             webhook: or_free(None)?,
             kafka: or_free(kafka)?,
+            kafka_controller: or_free(None)?,
         })
     }
 
@@ -213,6 +217,8 @@ pub struct Wiring<'a> {
     pub postgres: String,
     /// Kafka.
     pub brokers: String,
+    /// What all that is.
+    pub stores: Stores,
     /// Spans.
     pub otlp: String,
     /// The clock.
@@ -300,6 +306,7 @@ impl Wiring<'_> {
         }
         if service != Service::Sandbox {
             environment.set("KAFKA__BROKERS", &self.brokers);
+            environment.set("KAFKA__FETCH_WAIT_MS", fetch_wait_ms(self.stores));
         }
         if !matches!(service, Service::Sandbox | Service::Payment) {
             environment.set("CITIES", format!("[\"{}\"]", self.city));
@@ -379,6 +386,15 @@ impl Wiring<'_> {
         if let Some(data) = &self.data {
             environment.set("DATA", data.display());
         }
+    }
+}
+
+/// How long Kafka may wait for events before it answers that there are none. The embedded one always waits in full, the
+/// real one no longer than until the first event.
+const fn fetch_wait_ms(stores: Stores) -> u32 {
+    match stores {
+        Stores::Embedded => 10,
+        Stores::Local => 500,
     }
 }
 
@@ -469,6 +485,7 @@ mod tests {
             plan.postgres,
             plan.webhook,
             plan.kafka,
+            plan.kafka_controller,
         ];
         let all: BTreeSet<u16> = plan.services.into_iter().chain(rest).collect();
         assert_eq!(all.len(), Service::ALL.len() + rest.len());

@@ -14,19 +14,41 @@ use hexcab_city::{
     stack::{
         child::Child,
         database::Database,
-        kafka::Kafka,
+        health,
+        kafka::{Kafka, Topics},
         ports::Ports,
         process::{Life, Process},
     },
     stop::Stop,
 };
 use hexcab_pg::{Pg, PgConfig, PgError, embedded::Durability};
-use hexcab_testkit::eventually;
 use hexcab_types::Timestamp;
 use parking_lot::Mutex;
 
+/// How long anything may take: Java starts slowly on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long what is running may take to stop.
 const STOP: Duration = Duration::from_secs(20);
+
+/// Waits for a fact.
+async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < until,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
 
 /// The stores and what speaks with them.
 pub struct Bench {
@@ -42,7 +64,9 @@ pub struct Bench {
 
 impl Bench {
     /// Postgres with an outbox, and the Kafka that `kafka` makes of (folder, ports, Postgres' URL, log).
-    pub async fn new(kafka: impl FnOnce(&Path, &mut Ports, &str, &Path) -> (Child, u16)) -> Self {
+    pub async fn new(
+        kafka: impl FnOnce(&Path, &mut Ports, &str, &Path) -> (Child, Topics, u16),
+    ) -> Self {
         hexcab_testkit::telemetry();
         let (dir, mut ports) = (tempfile::tempdir().unwrap(), Ports::default());
         let (home, port) = (dir.path().join("postgres"), ports.take(None).unwrap());
@@ -50,9 +74,17 @@ impl Bench {
         let started = Database::start(home, port, Durability::Test, &stop).await;
         let database = started.unwrap();
         let log = dir.path().join("kafka.log");
-        let (child, port) = kafka(dir.path(), &mut ports, database.url(), &log);
+        let (child, topics, port) = kafka(dir.path(), &mut ports, database.url(), &log);
         let (supervisors, address) = (Tasks::new(), format!("127.0.0.1:{port}"));
-        let kafka = Kafka::begin(child, address.clone(), log, &supervisors);
+        let kafka = Kafka::begin((child, topics), address.clone(), log, &supervisors);
+        let healthy = || async {
+            health::complaint(&kafka.probe())
+                .await
+                .is_none()
+                .then_some(())
+        };
+        eventually("kafka is healthy", healthy).await;
+        kafka.make_topics().await.unwrap();
         let config = PgConfig {
             url: Secret::new(format!("{}trip", database.url())),
             ..PgConfig::default()
@@ -82,9 +114,14 @@ impl Bench {
 
     /// A member of a group.
     pub fn consume(&self) -> Arc<Seen> {
+        self.consume_as("it")
+    }
+
+    /// A member of this group.
+    pub fn consume_as(&self, group: &str) -> Arc<Seen> {
         let seen = Arc::new(Seen::default());
         let component = Readiness::new().component("kafka");
-        let consumer = Consumer::new(&self.config, "it", &[topic::TRIP], seen.clone(), component);
+        let consumer = Consumer::new(&self.config, group, &[topic::TRIP], seen.clone(), component);
         self.clients
             .spawn("consumer", consumer.run(self.clients.shutdown()));
         seen
@@ -97,7 +134,10 @@ impl Bench {
         let consumer = Consumer::tail(&self.config, "it", &[topic::TRIP], seen.clone(), component);
         self.clients
             .spawn("tail", consumer.run(self.clients.shutdown()));
-        eventually(|| async { (*seen.assigned.lock()).then_some(()) }).await;
+        eventually("the tail is there", || async {
+            (*seen.assigned.lock()).then_some(())
+        })
+        .await;
         seen
     }
 
@@ -113,9 +153,17 @@ impl Bench {
         }
     }
 
+    /// What was in the outbox is in Kafka only.
+    pub async fn forget_outbox(&self) {
+        let forgotten = sqlx::query("DELETE FROM outbox")
+            .execute(self.pg.pool())
+            .await;
+        forgotten.unwrap();
+    }
+
     /// Waits until Kafka was started again so often.
     pub async fn until_restarts(&self, restarts: u32) -> Life {
-        eventually(|| async {
+        eventually("kafka is started again", || async {
             let life = self.kafka.child().life();
             (life.restarts >= restarts && life.pid.is_some()).then_some(life)
         })
@@ -161,15 +209,10 @@ impl Seen {
     /// Waits until it saw all of these.
     pub async fn until(&self, numbers: std::ops::Range<u32>) {
         let all: BTreeSet<u32> = numbers.collect();
-        let until = tokio::time::Instant::now() + Duration::from_secs(40);
-        loop {
-            let missing: Vec<u32> = all.difference(&self.numbers.lock()).copied().collect();
-            if missing.is_empty() {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < until, "not seen: {missing:?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        eventually("all events are seen", || async {
+            all.is_subset(&self.numbers.lock()).then_some(())
+        })
+        .await;
     }
 }
 

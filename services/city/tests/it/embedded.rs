@@ -5,7 +5,7 @@ use std::time::Instant;
 use hexcab_city::{
     outboxes,
     stack::{
-        kafka::embedded,
+        kafka::{Topics, embedded},
         process::{Fault, Process as _},
         services,
     },
@@ -18,10 +18,8 @@ async fn bench() -> Bench {
     Bench::new(|_dir, ports, postgres, log| {
         let port = ports.take(None).unwrap();
         let binaries = services::binaries().unwrap();
-        (
-            embedded::child(&binaries, port, postgres, log).unwrap(),
-            port,
-        )
+        let child = embedded::child(&binaries, port, postgres, log).unwrap();
+        (child, Topics::Own, port)
     })
     .await
 }
