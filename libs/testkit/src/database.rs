@@ -2,6 +2,7 @@
 //! `./dev test` starts once for all).
 
 use std::{
+    path::Path,
     sync::OnceLock,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -34,12 +35,32 @@ async fn server() -> String {
     SERVER.get_or_init(|| server).clone()
 }
 
+/// What a test process's server is kept in is named after this and the process.
+const PREFIX: &str = "hexcab-test-pg-";
+
+/// A static is never dropped: what the servers of processes that have ended left is removed by the next.
+fn remove_left() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let owner = owner.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        let is_left = owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+        if is_left && Path::new("/proc/self").exists() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Starts this process's own server, once. It ends when the process does.
 fn own_server() -> String {
     static OWN: OnceLock<(String, embedded::Postgres, tempfile::TempDir)> = OnceLock::new();
     let (url, _, _) = OWN.get_or_init(|| {
+        remove_left();
         let dir = tempfile::Builder::new()
-            .prefix("hexcab-test-pg-")
+            .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
             .expect("a temporary directory");
         // A runtime of its own, kept for ever: the server's handles live on it.
