@@ -226,11 +226,12 @@ async fn money(payment: &mut PgConnection) -> Result<Money, sqlx::Error> {
         return Ok(Money::default());
     };
     let (drivers_owed_minor, revenue_minor, tax_minor, ledger_sum_minor) = sqlx::query_as(
-        "SELECT coalesce(sum(amount_minor) FILTER (WHERE account LIKE 'drivers/%'), 0)::bigint,
-                coalesce(sum(amount_minor) FILTER (WHERE account = 'platform:revenue'), 0)::bigint,
-                coalesce(sum(amount_minor) FILTER (WHERE account = 'platform:tax'), 0)::bigint,
-                coalesce(sum(amount_minor), 0)::bigint
-         FROM entries WHERE currency = $1",
+        "SELECT coalesce(sum(minor) FILTER (WHERE account LIKE 'drivers/%'), 0)::bigint,
+                coalesce(sum(minor) FILTER (WHERE account = 'platform:revenue'), 0)::bigint,
+                coalesce(sum(minor) FILTER (WHERE account = 'platform:tax'), 0)::bigint,
+                coalesce(sum(minor), 0)::bigint
+         FROM ledger.entries, LATERAL (SELECT CASE side WHEN 'credit' THEN posted_minor ELSE -posted_minor END) AS entered (minor)
+         WHERE currency = $1",
     )
     .bind(&currency)
     .fetch_one(&mut *payment)
