@@ -189,7 +189,7 @@ async fn match_seconds(trip: &mut PgConnection) -> Result<Quantiles, sqlx::Error
     sqlx::query_as(
         "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY s) AS p50, percentile_cont(0.95) WITHIN GROUP (ORDER BY s) AS p95
          FROM (SELECT extract(epoch FROM min(e.occurred_at) - t.created_at)::float8 AS s
-               FROM trips t JOIN trip_events e ON e.trip = t.id AND e.kind = 'OfferAccepted' GROUP BY t.id) matched",
+               FROM trips t JOIN trip_events e ON e.trip = t.id AND e.kind = 'OfferAccepted' GROUP BY t.id, t.created_at) matched",
     )
     .fetch_one(trip)
     .await
@@ -226,11 +226,12 @@ async fn money(payment: &mut PgConnection) -> Result<Money, sqlx::Error> {
         return Ok(Money::default());
     };
     let (drivers_owed_minor, revenue_minor, tax_minor, ledger_sum_minor) = sqlx::query_as(
-        "SELECT coalesce(sum(amount_minor) FILTER (WHERE account LIKE 'drivers/%'), 0)::bigint,
-                coalesce(sum(amount_minor) FILTER (WHERE account = 'platform:revenue'), 0)::bigint,
-                coalesce(sum(amount_minor) FILTER (WHERE account = 'platform:tax'), 0)::bigint,
-                coalesce(sum(amount_minor), 0)::bigint
-         FROM entries WHERE currency = $1",
+        "SELECT coalesce(sum(minor) FILTER (WHERE account LIKE 'drivers/%'), 0)::bigint,
+                coalesce(sum(minor) FILTER (WHERE account = 'platform:revenue'), 0)::bigint,
+                coalesce(sum(minor) FILTER (WHERE account = 'platform:tax'), 0)::bigint,
+                coalesce(sum(minor), 0)::bigint
+         FROM (SELECT account, CASE side WHEN 'credit' THEN posted_minor ELSE -posted_minor END AS minor
+               FROM ledger.entries WHERE currency = $1) entry",
     )
     .bind(&currency)
     .fetch_one(&mut *payment)
