@@ -1,6 +1,7 @@
 //! The trip service from the inside and from the outside; one binary.
 //!
-//! - `table`, `drawing`, `walks`: the domain alone: every state and command, and random sequences against the invariants
+//! - `table`, `drawing`, `offers`, `rides`: the domain alone: every state and command, and each rule
+//! - `walks`, `world`: random histories against the invariants, in memory and on Postgres
 //! - `keeping`, `races`, `guards`: the store on real Postgres, alone, at once, and by raw SQL that goes round the code
 //! - `deadlines`, `api`, `lives`, `telling`: the sweeper, every RPC, events out and in
 
@@ -13,7 +14,9 @@ mod fixture;
 mod guards;
 mod keeping;
 mod lives;
+mod offers;
 mod races;
+mod rides;
 mod table;
 mod telling;
 mod walks;
