@@ -1,45 +1,45 @@
-//! Who may do what, in every state: riders, drivers A and B, dispatch, the sweeper, an operator, the clock, and what goes
-//! wrong between them.
+//! Who may say what, when: riders, drivers A and B, dispatch, the sweeper, an operator, the clock, and what goes wrong
+//! between them.
 //!
-//! Messages are a bag: any of them may be the next to arrive, so all are late in every way; a fault loses one, has one
-//! arrive twice, or crashes somebody, who forgets what he knew and had not sent. Nobody need do anything: a message that
-//! arrives after the end changes nothing, so whoever acts late enough did not act.
+//! What somebody has reason to say is in [`World::words`], and it arrives at any later moment, however things stand by
+//! then: late, again and again, or never. So any number of messages is lost, doubled and overtaken. Each arrival is
+//! decided anew, as one under another request id would be; under the same id it would change nothing (I6). Who crashes
+//! forgets what he had reason to say, comes back, and learns how things stand; any of them may, at any time, as often as
+//! he likes.
 //!
-//! Invariant: no run comes back to a state it was in ([`World::spent`] grows with every step), so that "every run ends
-//! well" is a property of the states without a next one, which stateright checks soundly: `eventually` of a DAG's join
-//! would not be. Every message costs something that only grows: an offer, a version, a decision, a fault.
+//! Time is counted in ticks, and two worlds are the same if all that lies ahead of them lies equally far ahead
+//! ([`Row::digest`]): so there are finitely many.
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    hash::{Hash, Hasher},
+    sync::Mutex,
 };
 
-use hexcab_trip::domain::{
-    Canceller, Command, Deadline, Event, NewTrip, OfferRef, OfferTo, PaymentMethod, Refusal,
-    RiderReason, StartCode, State, deadline, request,
-};
-use hexcab_types::{
-    CityId, Currency, DriverId, Money, OperatorId, Point, ProductId, QuoteClaims, QuoteId, RiderId,
-    TripId,
-};
+use hexcab_trip::domain::{Command, Deadline, Refusal, State, deadline};
+use hexcab_types::DriverId;
 use stateright::{Model, Property};
-use uuid::Uuid;
 
 use crate::{
-    keeper::{Mistake, Row, accept, at, decided, rules},
+    keeper::{Digest, Mistake, Row, at, decided},
     monitor::{self, Monitor},
+    words::{Who, Word, id_of, reasons, the_sweeper_reads},
 };
 
-/// How much happens in a run.
+/// How much there is.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Trips, each of a rider of its own.
     pub trips: usize,
-    /// Offers that dispatch sends.
-    pub offers: u8,
-    /// Messages lost or doubled, and crashes.
-    pub faults: u8,
-    /// Whether an operator reassigns.
+    /// Drivers.
+    pub drivers: u8,
+    /// Offers of a trip. (That nobody is asked twice is a bound, too, but a mistake may be to ask again.)
+    pub offers: i32,
+    /// Whether somebody may crash.
+    pub crashes: bool,
+    /// Whether what somebody had reason to say arrives after the reason is gone.
+    pub late: bool,
+    /// Whether an operator takes the trip from its driver, when he likes.
     pub operator: bool,
 }
 
@@ -51,100 +51,31 @@ pub struct City {
     answers: Mutex<BTreeSet<(&'static str, &'static str)>>,
 }
 
-/// Drivers A and B.
-const DRIVERS: [u8; 2] = [0, 1];
-
-/// Something on its way, or about to be sent.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Message {
-    /// Dispatch asks trip to offer, at the version that it saw.
-    Offer {
-        trip: usize,
-        driver: u8,
-        version: i64,
-    },
-    /// A driver is told that he is asked.
-    Asked { trip: usize, driver: u8, epoch: i32 },
-    /// A driver answers.
-    Answer {
-        trip: usize,
-        driver: u8,
-        epoch: i32,
-        yes: bool,
-    },
-    /// A driver is told that the trip is his.
-    Taken { trip: usize, driver: u8 },
-    /// A driver is at the pickup.
-    Arrive { trip: usize, driver: u8 },
-    /// A driver gives it back.
-    Release { trip: usize, driver: u8 },
-    /// A rider calls it off.
-    Cancel { trip: usize },
-    /// An operator looks for another driver.
-    Reassign { trip: usize },
-    /// The sweeper read that something is due.
-    Due { trip: usize, order: Order },
-}
-
-/// What the sweeper orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Order {
-    ExpireRequest,
-    ExpireOffer { epoch: i32 },
-    Stall { epoch: i32 },
-}
-
-/// Who may crash. (The row does not: it is Postgres.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Who {
-    Rider(usize),
-    Driver(u8),
-    Dispatch,
-    Sweeper,
-}
-
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Time passes.
     Tick,
-    /// Dispatch sees an open trip and chooses.
-    Match { trip: usize, driver: u8 },
-    /// A rider decides to call it off.
-    ChangeMind { trip: usize },
-    /// An operator decides to step in.
-    StepIn { trip: usize },
+    /// A rider no longer wants the ride.
+    ChangesMind { trip: usize },
     /// The sweeper sees that something is due.
-    Look { trip: usize },
-    /// A message arrives at trip.
-    Arrives(Message),
-    /// A driver reads what he was told, and says or does this.
-    Does(Message, Message),
-    /// A driver takes no notice.
-    Ignores(Message),
-    /// A message is lost.
-    Lose(Message),
-    /// A message arrives, and will again.
-    Double(Message),
+    Looks { trip: usize },
+    /// What somebody has, or had, reason to say arrives at trip.
+    Arrives(Word),
     /// Somebody crashes and comes back.
-    Crash(Who),
+    Crashes(Who),
 }
 
-/// A moment. Rows are what Postgres holds; the rest is on its way, or in somebody's head.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A moment.
+#[derive(Debug, Clone)]
 pub struct World {
     now: u8,
+    /// What Postgres holds.
     rows: Vec<Row>,
-    /// Sorted; several of one kind are possible.
-    messages: Vec<Message>,
-    /// What the sweeper read, where it writes without looking again (a mistake).
+    /// What may arrive.
+    words: BTreeSet<Word>,
+    /// What the sweeper read last, where it writes without looking again (a mistake).
     stale: Vec<Option<Row>>,
-    /// The version at which the sweeper last read that something is due.
-    looked: Vec<i64>,
-    may_change_mind: Vec<bool>,
-    may_step_in: bool,
-    offers_left: u8,
-    faults_left: u8,
     monitors: Vec<Monitor>,
 }
 
@@ -162,17 +93,16 @@ impl City {
         self.answers.lock().unwrap().clone()
     }
 
-    /// A message arrives at trip, which decides, keeps, and tells.
-    fn arrives(&self, world: &mut World, message: &Message) {
-        let (trip, command) = world.command(message);
-        let row = match (message, self.mistake) {
-            (Message::Due { .. }, Mistake::SweepsWithoutVersion) => {
-                world.stale[trip].take().unwrap_or(world.rows[trip].clone())
-            }
+    /// A word arrives at trip, which decides, keeps, and tells.
+    fn arrives(&self, world: &mut World, word: Word) {
+        let trip = word.trip();
+        let row = match (word, self.mistake, &world.stale[trip]) {
+            (Word::Due { .. }, Mistake::SweepsWithoutVersion, Some(read)) => read.clone(),
             _ => world.rows[trip].clone(),
         };
+        let command = word.command(&row.0);
         let answer = decided(self.mistake, &row.0, &command, world.now).and_then(|event| {
-            let after = Row(Arc::new((*row.0).clone().apply(&event, at(world.now))));
+            let after = row.after(&event, world.now);
             self.fits(world, trip, &after)?;
             Ok((event, after))
         });
@@ -182,12 +112,20 @@ impl City {
         };
         self.answers.lock().unwrap().insert((command.name(), said));
         match answer {
-            Ok((event, after)) => world.keep(trip, &command, &event, after),
+            Ok((event, after)) => {
+                world.monitors[trip].step(&command, &event, after.0.version);
+                world.rows[trip] = after;
+                if !self.bounds.late {
+                    let words = &mut world.words;
+                    words.retain(|word| word.trip() != trip || word.is_a_wish());
+                }
+                world.learns(self.bounds, trip, None);
+            }
             Err(refusal) => {
                 if let Command::Accept(answer) | Command::Decline(answer) = command
                     && refusal != Refusal::DriverBusy
                 {
-                    world.monitors[trip].told(&answer, refusal, world.now);
+                    world.monitors[trip].told(&answer, refusal);
                 }
             }
         }
@@ -195,60 +133,38 @@ impl City {
 
     /// I1, as the unique index has it.
     fn fits(&self, world: &World, trip: usize, after: &Row) -> Result<(), Refusal> {
-        let Some(driver) = engaged(after) else {
+        let Some(driver) = after.engaged() else {
             return Ok(());
         };
-        let mut others = world
-            .rows
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != trip);
-        if self.mistake != Mistake::NoIndex && others.any(|(_, row)| engaged(row) == Some(driver)) {
+        let mut others = world.rows.iter().enumerate();
+        let busy = others.any(|(other, row)| other != trip && row.engaged() == Some(driver));
+        if busy && self.mistake != Mistake::NoIndex {
             return Err(Refusal::DriverBusy);
         }
         Ok(())
     }
 
-    fn crash(&self, world: &mut World, who: Who) {
-        world
-            .messages
-            .retain(|message| sender(message) != Some(who) && reader(message) != Some(who));
-        match who {
-            // He does not know whether he called it off.
-            Who::Rider(trip) => world.may_change_mind[trip] = true,
-            // His app connects again and is told how things stand.
-            Who::Driver(driver) => {
-                for trip in 0..world.rows.len() {
-                    match &world.rows[trip].0.state {
-                        State::Offered(open) if open.driver == id_of(driver) => {
-                            let epoch = open.epoch;
-                            world.send(Message::Asked {
-                                trip,
-                                driver,
-                                epoch,
-                            });
-                        }
-                        State::EnRoute(by) if by.driver == id_of(driver) => {
-                            world.send(Message::Taken { trip, driver });
-                        }
-                        State::Scheduled
-                        | State::Requested
-                        | State::Offered(_)
-                        | State::EnRoute(_)
-                        | State::Arrived(_)
-                        | State::InProgress(_)
-                        | State::Completed { .. }
-                        | State::Cancelled { .. }
-                        | State::Expired { .. } => {}
-                    }
-                }
-            }
-            Who::Dispatch => {}
-            Who::Sweeper => {
-                world.looked.fill(0);
-                world.stale.fill(None);
+    /// Whether the clock and the sweeper alone bring a trip to an end, or to a driver who is at the pickup: everybody else
+    /// may be gone for ever.
+    fn ends(&self, row: &Row, mut now: u8) -> bool {
+        /// More than any trip needs.
+        const STEPS: usize = 20;
+        let mut row = row.clone();
+        for _ in 0..STEPS {
+            let Some(Deadline { due_at, order }) = deadline(&row.0) else {
+                return true;
+            };
+            if due_at >= at(now) {
+                now += 1;
+            } else if self.mistake == Mistake::NeverSweeps {
+                return false;
+            } else if let Ok(event) = decided(self.mistake, &row.0, &order, now) {
+                row = row.after(&event, now);
+            } else {
+                return false;
             }
         }
+        false
     }
 }
 
@@ -257,136 +173,90 @@ impl Model for City {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let (mut rows, mut monitors) = (Vec::new(), Vec::new());
-        for trip in 0..self.bounds.trips {
-            let (requested, event) = request(new_trip(trip), &rules(), at(0)).unwrap();
-            let mut monitor = Monitor::default();
-            monitor.step(&Command::Activate, &event, requested.version, 0);
-            rows.push(Row(Arc::new(requested)));
-            monitors.push(monitor);
-        }
-        vec![World {
+        let trips = 0..self.bounds.trips;
+        let (rows, monitors) = trips
+            .clone()
+            .map(|trip| {
+                let (row, event) = Row::requested(trip);
+                let mut monitor = Monitor::default();
+                monitor.step(&Command::Activate, &event, row.0.version);
+                (row, monitor)
+            })
+            .unzip();
+        let mut world = World {
             now: 0,
-            stale: vec![None; rows.len()],
-            looked: vec![0; rows.len()],
-            may_change_mind: vec![true; rows.len()],
-            may_step_in: self.bounds.operator,
-            offers_left: self.bounds.offers,
-            faults_left: self.bounds.faults,
-            messages: Vec::new(),
             rows,
+            words: BTreeSet::new(),
+            stale: vec![None; self.bounds.trips],
             monitors,
-        }]
+        };
+        for trip in trips {
+            if self.bounds.operator {
+                world.words.insert(Word::Reassign { trip });
+            }
+            world.learns(self.bounds, trip, None);
+        }
+        vec![world]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        let over = world.rows.iter().all(is_over);
-        if over {
-            // Nothing can change any more, unless an end is none: then any message shows it, and one after the other will do.
-            if let Some(message) = world.messages.first() {
-                actions.push(world.next_of(message)[0].clone());
-            }
+        let words = world.words.iter().copied();
+        actions.extend(
+            words
+                .filter(|word| world.may_be_next(*word))
+                .map(Action::Arrives),
+        );
+        if world.rows.iter().all(Row::is_over) {
             return;
         }
-        let deadlines = || world.rows.iter().filter_map(|row| deadline(&row.0));
-        if deadlines().any(|Deadline { due_at, .. }| due_at >= at(world.now)) {
+        let deadlines = || world.rows.iter().map(|row| deadline(&row.0));
+        if deadlines().flatten().any(|it| it.due_at >= at(world.now)) {
             actions.push(Action::Tick);
         }
-        for (trip, row) in world.rows.iter().enumerate() {
-            if row.0.state == State::Requested && world.offers_left > 0 {
-                actions.extend(DRIVERS.map(|driver| Action::Match { trip, driver }));
+        for (trip, due) in deadlines().enumerate() {
+            if due.is_some_and(|it| it.due_at < at(world.now))
+                && self.mistake != Mistake::NeverSweeps
+            {
+                actions.push(Action::Looks { trip });
             }
-            if world.may_change_mind[trip] && !is_over(row) {
-                actions.push(Action::ChangeMind { trip });
-            }
-            if world.may_step_in && row.0.driver().is_some() && !is_over(row) {
-                actions.push(Action::StepIn { trip });
-            }
-            let due = deadline(&row.0).is_some_and(|it| it.due_at < at(world.now));
-            if due && world.looked[trip] < row.0.version && self.mistake != Mistake::NeverSweeps {
-                actions.push(Action::Look { trip });
+            if !world.words.contains(&Word::Cancel { trip }) {
+                actions.push(Action::ChangesMind { trip });
             }
         }
-        let mut last = None;
-        for message in &world.messages {
-            if last == Some(message) {
-                continue;
-            }
-            last = Some(message);
-            actions.extend(world.next_of(message));
-            if world.faults_left > 0 {
-                // A driver who is not told is one who takes no notice.
-                if reader(message).is_none() {
-                    actions.push(Action::Lose(message.clone()));
-                }
-                actions.push(Action::Double(message.clone()));
-            }
-        }
-        if world.faults_left > 0 {
-            actions.extend(world.who_may_crash().map(Action::Crash));
+        if self.bounds.crashes {
+            let who: BTreeSet<Who> = world.words.iter().filter_map(|it| it.whose()).collect();
+            actions.extend(who.into_iter().map(Action::Crashes));
         }
     }
 
     fn next_state(&self, before: &World, action: Action) -> Option<World> {
         let mut world = before.clone();
         match action {
-            Action::Tick => world.now += 1,
-            Action::Match { trip, driver } => {
-                world.offers_left -= 1;
-                let version = world.rows[trip].0.version;
-                world.send(Message::Offer {
-                    trip,
-                    driver,
-                    version,
-                });
+            Action::Tick => {
+                world.now += 1;
+                world.monitors.iter_mut().for_each(Monitor::tick);
             }
-            Action::ChangeMind { trip } => {
-                world.may_change_mind[trip] = false;
-                world.send(Message::Cancel { trip });
+            Action::ChangesMind { trip } => {
+                world.words.insert(Word::Cancel { trip });
             }
-            Action::StepIn { trip } => {
-                world.may_step_in = false;
-                world.send(Message::Reassign { trip });
-            }
-            Action::Look { trip } => {
-                let row = world.rows[trip].clone();
-                let order = order(&deadline(&row.0)?.order)?;
-                world.looked[trip] = row.0.version;
-                world.send(Message::Due { trip, order });
+            Action::Looks { trip } => {
+                let row = &world.rows[trip];
+                world.words.insert(the_sweeper_reads(trip, row)?);
                 if self.mistake == Mistake::SweepsWithoutVersion {
-                    world.stale[trip] = Some(row);
+                    world.stale[trip] = Some(row.clone());
                 }
             }
-            Action::Arrives(message) => {
-                world.forget(&message);
-                self.arrives(&mut world, &message);
-            }
-            Action::Does(told, said) => {
-                world.forget(&told);
-                world.send(said);
-            }
-            Action::Ignores(told) => world.forget(&told),
-            Action::Lose(message) => {
-                world.faults_left -= 1;
-                world.forget(&message);
-                if let Message::Due { trip, .. } = message {
-                    world.looked[trip] = 0;
+            Action::Arrives(word) => self.arrives(&mut world, word),
+            Action::Crashes(who) => {
+                world.words.retain(|word| word.whose() != Some(who));
+                if who == Who::Sweeper {
+                    world.stale.fill(None);
                 }
-            }
-            Action::Double(message) => {
-                world.faults_left -= 1;
-                match world.next_of(&message).swap_remove(0) {
-                    Action::Arrives(message) => self.arrives(&mut world, &message),
-                    // Told twice, he answers twice, and need not say the same.
-                    _ => world.send(message),
+                for trip in 0..world.rows.len() {
+                    world.learns(self.bounds, trip, Some(who));
                 }
-            }
-            Action::Crash(who) => {
-                world.faults_left -= 1;
-                self.crash(&mut world, who);
             }
         }
-        assert!(world.spent() > before.spent(), "a run must not come back");
         Some(world)
     }
 
@@ -407,11 +277,8 @@ impl Model for City {
             Property::always(monitor::I8, |_: &Self, world: &World| {
                 world.holds(monitor::I8)
             }),
-            // At the end of a run, which has one: nobody waits for somebody who need not come.
             Property::always(monitor::I9, |city: &Self, world: &World| {
-                let mut next = Vec::new();
-                city.actions(world, &mut next);
-                !next.is_empty() || world.rows.iter().all(|row| deadline(&row.0).is_none())
+                world.rows.iter().all(|row| city.ends(row, world.now))
             }),
         ]
     }
@@ -422,299 +289,74 @@ impl World {
         self.monitors.iter().all(|monitor| monitor.holds(property))
     }
 
+    /// Of runs that differ in nothing but names one will do: of drivers whom nobody remembers, the first is asked first,
+    /// and of trips to which nothing happened, something happens to the first.
+    fn may_be_next(&self, word: Word) -> bool {
+        let is_known = |driver| {
+            let mut monitors = self.monitors.iter();
+            monitors.any(|it| it.was_asked(id_of(driver)))
+        };
+        let in_order = match word {
+            Word::Offer { driver, .. } => is_known(driver) || (0..driver).all(is_known),
+            Word::Accept { .. }
+            | Word::Decline { .. }
+            | Word::Arrive { .. }
+            | Word::Start { .. }
+            | Word::NoShow { .. }
+            | Word::Release { .. }
+            | Word::Complete { .. }
+            | Word::Cancel { .. }
+            | Word::Reassign { .. }
+            | Word::Due { .. } => true,
+        };
+        in_order && (word.trip() == 0 || self.rows[0].0.version > 1)
+    }
+
     fn nobody_is_in_two_places(&self) -> bool {
-        let mut engaged: Vec<DriverId> = self.rows.iter().filter_map(engaged).collect();
+        let mut engaged: Vec<DriverId> = self.rows.iter().filter_map(Row::engaged).collect();
         let drivers = engaged.len();
         engaged.sort_unstable();
         engaged.dedup();
         engaged.len() == drivers
     }
 
-    /// Those who would forget something.
-    fn who_may_crash(&self) -> impl Iterator<Item = Who> {
-        let riders = (0..self.rows.len())
-            .filter(|trip| !self.may_change_mind[*trip] && !is_over(&self.rows[*trip]))
-            .map(Who::Rider);
-        let others = [Who::Driver(0), Who::Driver(1), Who::Dispatch, Who::Sweeper];
-        let others = others.into_iter().filter(|who| {
-            let mut messages = self.messages.iter();
-            messages.any(|it| sender(it) == Some(*who) || reader(it) == Some(*who))
-        });
-        riders.chain(others)
-    }
-
-    fn send(&mut self, message: Message) {
-        let place = self.messages.partition_point(|other| *other < message);
-        self.messages.insert(place, message);
-    }
-
-    fn forget(&mut self, message: &Message) {
-        if let Ok(place) = self.messages.binary_search(message) {
-            self.messages.remove(place);
+    /// How a trip stands gives those whom it concerns, or him of them, reason to say something.
+    fn learns(&mut self, bounds: Bounds, trip: usize, who: Option<Who>) {
+        let row = &self.rows[trip].0;
+        if row.state == State::Requested && row.epoch >= bounds.offers {
+            return;
         }
+        let reasons = reasons(trip, row, bounds.drivers);
+        self.words.extend(
+            reasons
+                .into_iter()
+                .filter(|word| who.is_none() || word.whose() == who),
+        );
     }
 
-    /// What can become of a message without a fault.
-    fn next_of(&self, message: &Message) -> Vec<Action> {
-        let does = |said| Action::Does(message.clone(), said);
-        match *message {
-            Message::Asked {
-                trip,
-                driver,
-                epoch,
-            } => {
-                let answer = |yes| Message::Answer {
-                    trip,
-                    driver,
-                    epoch,
-                    yes,
-                };
-                vec![
-                    Action::Ignores(message.clone()),
-                    does(answer(true)),
-                    does(answer(false)),
-                ]
-            }
-            Message::Taken { trip, driver } => vec![
-                Action::Ignores(message.clone()),
-                does(Message::Arrive { trip, driver }),
-                does(Message::Release { trip, driver }),
-            ],
-            Message::Offer { .. }
-            | Message::Answer { .. }
-            | Message::Arrive { .. }
-            | Message::Release { .. }
-            | Message::Cancel { .. }
-            | Message::Reassign { .. }
-            | Message::Due { .. } => vec![Action::Arrives(message.clone())],
-        }
-    }
-
-    /// What a message orders. (One to a driver orders nothing; it never arrives at trip.)
-    fn command(&self, message: &Message) -> (usize, Command) {
-        match *message {
-            Message::Offer {
-                trip,
-                driver,
-                version,
-            } => {
-                let to = OfferTo {
-                    driver: id_of(driver),
-                    version: Some(version),
-                    decision: None,
-                    pickup_eta_s: 0,
-                    pickup_distance_m: 0,
-                };
-                (trip, Command::Offer(to))
-            }
-            Message::Answer {
-                trip,
-                driver,
-                epoch,
-                yes,
-            } => {
-                let answer = OfferRef {
-                    driver: id_of(driver),
-                    epoch,
-                };
-                (
-                    trip,
-                    if yes {
-                        accept(answer.driver, epoch)
-                    } else {
-                        Command::Decline(answer)
-                    },
-                )
-            }
-            Message::Arrive { trip, driver } => (
-                trip,
-                Command::Arrive {
-                    driver: id_of(driver),
-                    position: self.rows[trip].0.order.pickup,
-                },
-            ),
-            Message::Release { trip, driver } => (
-                trip,
-                Command::Release {
-                    driver: id_of(driver),
-                },
-            ),
-            Message::Cancel { trip } => {
-                let by = Canceller::Rider {
-                    rider: self.rows[trip].0.order.rider,
-                    reason: RiderReason::ChangedMind,
-                };
-                (trip, Command::Cancel(by))
-            }
-            Message::Reassign { trip } => {
-                let operator = OperatorId::from(Uuid::from_u128(0xf000));
-                let note = String::from("why");
-                (trip, Command::Reassign { operator, note })
-            }
-            Message::Due { trip, order } => (
-                trip,
-                match order {
-                    Order::ExpireRequest => Command::ExpireRequest,
-                    Order::ExpireOffer { epoch } => Command::ExpireOffer { epoch },
-                    Order::Stall { epoch } => Command::Stall { epoch },
-                },
-            ),
-            Message::Asked { .. } | Message::Taken { .. } => unreachable!("it is a driver's"),
-        }
-    }
-
-    /// Keeps a change and tells whom it concerns.
-    fn keep(&mut self, trip: usize, command: &Command, event: &Event, after: Row) {
-        self.monitors[trip].step(command, event, after.0.version, self.now);
-        match event {
-            Event::OfferMade(offer) => self.send(Message::Asked {
-                trip,
-                driver: number_of(offer.driver),
-                epoch: offer.epoch,
-            }),
-            Event::OfferAccepted { driver, .. } => self.send(Message::Taken {
-                trip,
-                driver: number_of(*driver),
-            }),
-            Event::Requested { .. }
-            | Event::Scheduled { .. }
-            | Event::Activated { .. }
-            | Event::OfferDeclined { .. }
-            | Event::OfferExpired { .. }
-            | Event::Arrived { .. }
-            | Event::Started { .. }
-            | Event::Completed { .. }
-            | Event::Cancelled { .. }
-            | Event::Released { .. }
-            | Event::Expired => {}
-        }
-        self.rows[trip] = after;
-    }
-
-    /// What a run has used up; every step uses up something.
-    fn spent(&self) -> i64 {
-        let on_the_way: i64 = self
-            .messages
-            .iter()
-            .map(|message| match message {
-                Message::Asked { .. } | Message::Taken { .. } => 2,
-                Message::Offer { .. }
-                | Message::Answer { .. }
-                | Message::Arrive { .. }
-                | Message::Release { .. }
-                | Message::Cancel { .. }
-                | Message::Reassign { .. }
-                | Message::Due { .. } => 1,
-            })
-            .sum();
-        let versions: i64 = self.monitors.iter().map(Monitor::steps).sum();
-        let looks: i64 = self.looked.iter().sum();
-        let decisions = i64::from(!self.may_step_in)
-            + self.may_change_mind.iter().filter(|may| !**may).count() as i64;
-        let faults = -i64::from(self.faults_left);
-        let offers = -i64::from(self.offers_left);
-        10_000 * faults + 10 * (versions + looks + decisions + offers) + i64::from(self.now)
-            - on_the_way
+    /// All that can make a difference.
+    fn digests(&self) -> impl Iterator<Item = Option<Digest>> {
+        let rows = self.rows.iter().map(Some);
+        let stale = self.stale.iter().map(Option::as_ref);
+        rows.chain(stale)
+            .map(|row| row.map(|row| row.digest(self.now)))
     }
 }
 
-fn order(command: &Command) -> Option<Order> {
-    match command {
-        Command::ExpireRequest => Some(Order::ExpireRequest),
-        Command::ExpireOffer { epoch } => Some(Order::ExpireOffer { epoch: *epoch }),
-        Command::Stall { epoch } => Some(Order::Stall { epoch: *epoch }),
-        Command::Activate
-        | Command::Offer(_)
-        | Command::Accept(_)
-        | Command::Decline(_)
-        | Command::Arrive { .. }
-        | Command::Start { .. }
-        | Command::Complete { .. }
-        | Command::NoShow { .. }
-        | Command::Cancel(_)
-        | Command::Release { .. }
-        | Command::Reassign { .. }
-        | Command::ForceEnd { .. } => None,
+impl PartialEq for World {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words
+            && self.monitors == other.monitors
+            && self.digests().eq(other.digests())
     }
 }
 
-/// In whose head it is, or who had it to send.
-fn sender(message: &Message) -> Option<Who> {
-    match *message {
-        Message::Offer { .. } => Some(Who::Dispatch),
-        Message::Answer { driver, .. }
-        | Message::Arrive { driver, .. }
-        | Message::Release { driver, .. } => Some(Who::Driver(driver)),
-        Message::Cancel { trip } => Some(Who::Rider(trip)),
-        Message::Due { .. } => Some(Who::Sweeper),
-        Message::Asked { .. } | Message::Taken { .. } | Message::Reassign { .. } => None,
-    }
-}
+impl Eq for World {}
 
-/// Whom it is for, if not for trip.
-fn reader(message: &Message) -> Option<Who> {
-    match *message {
-        Message::Asked { driver, .. } | Message::Taken { driver, .. } => Some(Who::Driver(driver)),
-        Message::Offer { .. }
-        | Message::Answer { .. }
-        | Message::Arrive { .. }
-        | Message::Release { .. }
-        | Message::Cancel { .. }
-        | Message::Reassign { .. }
-        | Message::Due { .. } => None,
-    }
-}
-
-fn is_over(row: &Row) -> bool {
-    row.0.state.ended_at().is_some()
-}
-
-fn engaged(row: &Row) -> Option<DriverId> {
-    match &row.0.state {
-        State::Offered(open) => Some(open.driver),
-        State::EnRoute(_) | State::Arrived(_) | State::InProgress(_) => row.0.driver(),
-        State::Scheduled
-        | State::Requested
-        | State::Completed { .. }
-        | State::Cancelled { .. }
-        | State::Expired { .. } => None,
-    }
-}
-
-fn id_of(driver: u8) -> DriverId {
-    Uuid::from_u128(0xd000 + u128::from(driver)).into()
-}
-
-fn number_of(driver: DriverId) -> u8 {
-    (driver.uuid().as_u128() - 0xd000) as u8
-}
-
-fn new_trip(trip: usize) -> NewTrip {
-    let rider = RiderId::from(Uuid::from_u128(0xa000 + trip as u128));
-    let nothing = Money::zero(Currency::Usd);
-    let here = Point::from_degrees(37.77, -122.42).unwrap();
-    NewTrip {
-        id: TripId::from(Uuid::from_u128(0x7000 + trip as u128)),
-        rider,
-        quote: QuoteClaims {
-            quote: QuoteId::from(Uuid::from_u128(0x9000 + trip as u128)),
-            rider,
-            city: CityId::new("sf").unwrap(),
-            product: ProductId::new("standard").unwrap(),
-            pickup: here,
-            dropoff: here,
-            price: nothing,
-            driver_pay: nothing,
-            tax: nothing,
-            cancellation_fee: nothing,
-            duration_s: 0,
-            distance_m: 0,
-            expires_at: at(0),
-            traceparent: None,
-        },
-        pickup_time: None,
-        payment_method: PaymentMethod::Card,
-        start_code: StartCode::of(0),
-        traceparent: None,
+impl Hash for World {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.words.hash(hasher);
+        self.monitors.hash(hasher);
+        self.digests().for_each(|digest| digest.hash(hasher));
     }
 }

@@ -3,17 +3,18 @@
 //!
 //! Invariant: without a mistake nothing is decided here; a mistake changes what `decide` is asked, never `decide`.
 
-use std::{
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use hexcab_trip::domain::{
-    ACCEPTANCE_GRACE, Acceptance, Arrival, Command, Event, Offer, OfferRef, Refusal, Rules, State,
-    Trip, decide,
+    ACCEPTANCE_GRACE, Command, Event, Exclusion, NewTrip, OfferRef, PaymentMethod, Refusal, Rules,
+    StartCode, State, Trip, decide, request,
 };
-use hexcab_types::{BasisPoints, DriverId, Timestamp};
+use hexcab_types::{
+    BasisPoints, CityId, Currency, DriverId, Money, Point, ProductId, QuoteClaims, QuoteId,
+    RiderId, Timestamp, TripId,
+};
+use uuid::Uuid;
 
 /// Which guard of the protocol is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +59,11 @@ pub fn rules() -> Rules {
     }
 }
 
+/// Seconds of a tick.
+const TICK_S: i64 = 10;
+
 fn tick(n: i64) -> TimeDelta {
-    TimeDelta::seconds(10 * n)
+    TimeDelta::seconds(TICK_S * n)
 }
 
 /// The instant of a tick.
@@ -107,72 +111,129 @@ pub fn decided(mistake: Mistake, row: &Trip, command: &Command, now: u8) -> Resu
     }
 }
 
-pub const fn accept(driver: DriverId, epoch: i32) -> Command {
+const fn accept(driver: DriverId, epoch: i32) -> Command {
     Command::Accept(OfferRef { driver, epoch })
 }
 
-/// A row of the table. Two are the same if `decide` cannot tell them apart (when it was last changed is not asked).
+/// A row of the table.
 #[derive(Debug, Clone)]
 pub struct Row(pub Arc<Trip>);
 
-/// What `decide` reads of a living trip, in the order of [`State`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Digest {
-    Open,
-    Offered(DriverId, i32, Timestamp),
-    EnRoute(DriverId, i32, Timestamp, Timestamp),
-    Arrived(DriverId, i32, Timestamp),
-    Over(&'static str),
+/// What can make a difference of a row: whatever `decide` reads, instants as the time that is left until then (when
+/// something was is not asked; nor is what lies behind by how much).
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Digest {
+    trip: TripId,
+    version: i64,
+    state: &'static str,
+    epoch: i32,
+    excluded: Vec<(DriverId, i32, u8)>,
+    search: Left,
+    offer: Option<(DriverId, i32, Left)>,
+    driver: Option<(DriverId, i32, Left)>,
 }
+
+/// Ticks until an instant.
+type Left = i64;
+
+const PASSED: Left = -1;
 
 impl Row {
-    fn digest(&self) -> Digest {
+    /// The row of a new trip, and its first event.
+    pub fn requested(trip: usize) -> (Self, Event) {
+        let (trip, event) = request(new_trip(trip as u128), &rules(), at(0)).unwrap();
+        (Self(Arc::new(trip)), event)
+    }
+
+    /// The row after an event.
+    pub fn after(&self, event: &Event, now: u8) -> Self {
+        Self(Arc::new(Trip::clone(&self.0).apply(event, at(now))))
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.0.state.ended_at().is_some()
+    }
+
+    /// The driver who is asked or has accepted, while the trip is alive: `trips.engaged_driver`.
+    pub fn engaged(&self) -> Option<DriverId> {
         match &self.0.state {
-            State::Scheduled | State::Requested => Digest::Open,
-            State::Offered(Offer {
-                driver,
-                epoch,
-                expires_at,
-                ..
-            }) => Digest::Offered(*driver, *epoch, *expires_at),
-            State::EnRoute(Acceptance {
-                driver,
-                epoch,
-                at,
-                stalls_at,
-            }) => Digest::EnRoute(*driver, *epoch, *at, *stalls_at),
-            State::Arrived(Arrival { acceptance, at, .. }) => {
-                Digest::Arrived(acceptance.driver, acceptance.epoch, *at)
-            }
-            State::InProgress(_)
+            State::Offered(open) => Some(open.driver),
+            State::EnRoute(_) | State::Arrived(_) | State::InProgress(_) => self.0.driver(),
+            State::Scheduled
+            | State::Requested
             | State::Completed { .. }
             | State::Cancelled { .. }
-            | State::Expired { .. } => Digest::Over(self.0.state.name()),
+            | State::Expired { .. } => None,
         }
     }
-}
 
-impl PartialEq for Row {
-    fn eq(&self, other: &Self) -> bool {
-        let (one, two) = (&self.0, &other.0);
-        one.id == two.id
-            && one.version == two.version
-            && one.epoch == two.epoch
-            && one.excluded == two.excluded
-            && one.request_expires_at == two.request_expires_at
-            && self.digest() == other.digest()
-    }
-}
-
-impl Eq for Row {}
-
-impl Hash for Row {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
+    pub fn digest(&self, now: u8) -> Digest {
         let trip = &self.0;
-        (trip.version, trip.epoch, trip.request_expires_at).hash(hasher);
-        for ended in &trip.excluded {
-            (ended.driver, ended.epoch, ended.reason as u8).hash(hasher);
+        let digest = Digest {
+            trip: trip.id,
+            version: trip.version,
+            state: trip.state.name(),
+            epoch: 0,
+            excluded: Vec::new(),
+            search: PASSED,
+            offer: None,
+            driver: None,
+        };
+        if self.is_over() {
+            return digest;
         }
-        self.digest().hash(hasher);
+        let excluded = |it: &Exclusion| (it.driver, it.epoch, it.reason as u8);
+        let left = |last: Timestamp| {
+            let left_s = (last - at(now)).num_seconds();
+            left_s.div_euclid(TICK_S).max(PASSED)
+        };
+        let (mut offer, mut stalls) = (None, PASSED);
+        if let State::Offered(open) = &trip.state {
+            offer = Some((open.driver, open.epoch, left(open.expires_at)));
+        }
+        if let State::EnRoute(by) = &trip.state {
+            stalls = left(by.stalls_at);
+        }
+        let progress = trip.state.progress();
+        Digest {
+            epoch: trip.epoch,
+            excluded: trip.excluded.iter().map(excluded).collect(),
+            search: left(trip.request_expires_at),
+            offer,
+            driver: progress
+                .acceptance()
+                .map(|by| (by.driver, by.epoch, stalls)),
+            ..digest
+        }
+    }
+}
+
+fn new_trip(number: u128) -> NewTrip {
+    let rider = RiderId::from(Uuid::from_u128(0xa000 + number));
+    let nothing = Money::zero(Currency::Usd);
+    let here = Point::from_degrees(37.77, -122.42).unwrap();
+    NewTrip {
+        id: TripId::from(Uuid::from_u128(0x7000 + number)),
+        rider,
+        quote: QuoteClaims {
+            quote: QuoteId::from(Uuid::from_u128(0x9000 + number)),
+            rider,
+            city: CityId::new("sf").unwrap(),
+            product: ProductId::new("standard").unwrap(),
+            pickup: here,
+            dropoff: here,
+            price: nothing,
+            driver_pay: nothing,
+            tax: nothing,
+            cancellation_fee: nothing,
+            duration_s: 0,
+            distance_m: 0,
+            expires_at: at(0),
+            traceparent: None,
+        },
+        pickup_time: None,
+        payment_method: PaymentMethod::Card,
+        start_code: StartCode::of(0),
+        traceparent: None,
     }
 }

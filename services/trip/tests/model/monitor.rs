@@ -20,8 +20,8 @@ pub const I8: &str = "I8: nobody is asked again";
 pub const I9: &str = "I9: nobody is forgotten";
 
 /// How long an offer may be accepted, and how long a driver may take to the pickup, in ticks.
-const OFFER: u8 = 1;
-const WAY: u8 = 1;
+const OFFER: i8 = 1;
+const WAY: i8 = 1;
 
 /// How an offer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,12 +33,21 @@ enum Outcome {
     Reassigned,
 }
 
-/// An offer or an acceptance: whose, which, and its last tick.
+/// An offer or an acceptance: whose, which, and how many ticks he has left; -1 once it is too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Until {
     driver: DriverId,
     epoch: i32,
-    last: u8,
+    left: i8,
+}
+
+/// How far a driver has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+enum Far {
+    #[default]
+    OnTheWay,
+    There,
+    UnderWay,
 }
 
 /// What is remembered of one trip.
@@ -46,13 +55,11 @@ struct Until {
 pub struct Monitor {
     open: Option<Until>,
     has: Option<Until>,
-    arrived: bool,
+    far: Far,
     /// By epoch, from 1.
     outcomes: Vec<(DriverId, Option<Outcome>)>,
     end: Option<Refusal>,
     version: i64,
-    /// How many events that were.
-    steps: i64,
     /// What was broken.
     broken: Vec<&'static str>,
 }
@@ -63,9 +70,16 @@ impl Monitor {
         !self.broken.contains(&property)
     }
 
-    /// How many events there were.
-    pub const fn steps(&self) -> i64 {
-        self.steps
+    /// Whether this driver was ever asked.
+    pub fn was_asked(&self, driver: DriverId) -> bool {
+        self.outcomes.iter().any(|(asked, _)| *asked == driver)
+    }
+
+    /// Time passes.
+    pub fn tick(&mut self) {
+        for until in [&mut self.open, &mut self.has].into_iter().flatten() {
+            until.left = (until.left - 1).max(-1);
+        }
     }
 
     fn expect(&mut self, property: &'static str, holds: bool) {
@@ -75,25 +89,20 @@ impl Monitor {
     }
 
     /// An event that this command caused, and the version it made.
-    pub fn step(&mut self, command: &Command, event: &Event, version: i64, now: u8) {
+    pub fn step(&mut self, command: &Command, event: &Event, version: i64) {
         self.expect(I3, self.end.is_none());
         self.expect(I3, version == self.version + 1);
         self.version = version;
-        self.steps += 1;
         match event {
             Event::Requested { .. } => {}
             Event::OfferMade(offer) => {
-                let asked = self
-                    .outcomes
-                    .iter()
-                    .any(|(driver, _)| *driver == offer.driver);
-                self.expect(I8, !asked);
+                self.expect(I8, !self.was_asked(offer.driver));
                 self.expect(I5, self.open.is_none() && self.has.is_none());
                 self.outcomes.push((offer.driver, None));
                 self.open = Some(Until {
                     driver: offer.driver,
                     epoch: offer.epoch,
-                    last: now + OFFER,
+                    left: OFFER,
                 });
             }
             Event::OfferAccepted { driver, epoch, .. } => {
@@ -105,19 +114,19 @@ impl Monitor {
                 self.expect(I4, *command == Command::Accept(said));
                 self.expect(
                     I4,
-                    open.is_some_and(|open| is_of(&open, &said) && now <= open.last),
+                    open.is_some_and(|open| is_of(&open, &said) && open.left >= 0),
                 );
                 self.has = Some(Until {
                     driver: *driver,
                     epoch: *epoch,
-                    last: now + WAY,
+                    left: WAY,
                 });
             }
             Event::OfferDeclined { driver, epoch } => {
                 self.offer_ended(*driver, *epoch, Outcome::Declined);
             }
             Event::OfferExpired { driver, epoch } => {
-                self.expect(I5, self.open.is_some_and(|open| now > open.last));
+                self.expect(I5, self.open.is_some_and(|open| open.left < 0));
                 self.offer_ended(*driver, *epoch, Outcome::TimedOut);
             }
             Event::Released {
@@ -130,42 +139,47 @@ impl Monitor {
                     | ExclusionReason::Declined
                     | ExclusionReason::TimedOut => Outcome::Released,
                 };
-                let late = self.has.is_some_and(|has| now > has.last) && !self.arrived;
+                let late = self.has.is_some_and(|has| has.left < 0) && self.far == Far::OnTheWay;
                 self.expect(I5, outcome != Outcome::Stalled || late);
+                self.expect(I5, self.far != Far::UnderWay);
                 let had = self.has.take();
-                self.arrived = false;
+                self.far = Far::OnTheWay;
                 self.ended(had, *driver, *epoch, outcome);
             }
             Event::Arrived { .. } => {
-                self.expect(I5, self.has.is_some());
-                self.arrived = true;
+                self.comes(Far::OnTheWay, Far::There);
             }
-            Event::Cancelled { .. } => self.end = Some(Refusal::TripCancelled),
+            Event::Started { .. } => self.comes(Far::There, Far::UnderWay),
+            Event::Completed { .. } => {
+                self.comes(Far::UnderWay, Far::UnderWay);
+                self.ends(Refusal::TripCompleted);
+            }
+            Event::Cancelled { .. } => {
+                self.expect(I5, self.far != Far::UnderWay);
+                self.ends(Refusal::TripCancelled);
+            }
             Event::Expired => {
                 self.expect(I5, self.open.is_none() && self.has.is_none());
-                self.end = Some(Refusal::TripExpired);
+                self.ends(Refusal::TripExpired);
             }
-            Event::Scheduled { .. }
-            | Event::Activated { .. }
-            | Event::Started { .. }
-            | Event::Completed { .. } => self.expect(I3, false),
+            Event::Scheduled { .. } | Event::Activated { .. } => self.expect(I3, false),
         }
     }
 
     /// What an answer to an offer was told when it was refused.
-    pub fn told(&mut self, answer: &OfferRef, refusal: Refusal, now: u8) {
-        let expected = self.loses_to(answer, now);
+    pub fn told(&mut self, answer: &OfferRef, refusal: Refusal) {
+        let expected = self.loses_to(answer);
         self.expect(I5, expected == Some(refusal));
     }
 
     /// To what an answer to an offer loses now, if it does.
-    fn loses_to(&self, answer: &OfferRef, now: u8) -> Option<Refusal> {
+    fn loses_to(&self, answer: &OfferRef) -> Option<Refusal> {
         if self.end.is_some() {
             return self.end;
         }
         match (self.open, self.has) {
             (Some(open), _) if is_of(&open, answer) => {
-                (now > open.last).then_some(Refusal::OfferExpired)
+                (open.left < 0).then_some(Refusal::OfferExpired)
             }
             (None, Some(has)) if is_of(&has, answer) => Some(Refusal::OfferTaken),
             (Some(_), _) | (None, Some(_)) => Some(Refusal::OfferSuperseded),
@@ -183,6 +197,21 @@ impl Monitor {
                 })
             }
         }
+    }
+
+    fn comes(&mut self, from: Far, to: Far) {
+        self.expect(I5, self.has.is_some() && self.far == from);
+        self.far = to;
+    }
+
+    /// Whatever was is of no consequence any more.
+    fn ends(&mut self, end: Refusal) {
+        *self = Self {
+            end: Some(end),
+            version: self.version,
+            broken: std::mem::take(&mut self.broken),
+            ..Self::default()
+        };
     }
 
     fn offer_ended(&mut self, driver: DriverId, epoch: i32, outcome: Outcome) {
