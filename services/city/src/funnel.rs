@@ -189,7 +189,7 @@ async fn match_seconds(trip: &mut PgConnection) -> Result<Quantiles, sqlx::Error
     sqlx::query_as(
         "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY s) AS p50, percentile_cont(0.95) WITHIN GROUP (ORDER BY s) AS p95
          FROM (SELECT extract(epoch FROM min(e.occurred_at) - t.created_at)::float8 AS s
-               FROM trips t JOIN trip_events e ON e.trip = t.id AND e.kind = 'OfferAccepted' GROUP BY t.id) matched",
+               FROM trips t JOIN trip_events e ON e.trip = t.id AND e.kind = 'OfferAccepted' GROUP BY t.id, t.created_at) matched",
     )
     .fetch_one(trip)
     .await
@@ -230,8 +230,8 @@ async fn money(payment: &mut PgConnection) -> Result<Money, sqlx::Error> {
                 coalesce(sum(minor) FILTER (WHERE account = 'platform:revenue'), 0)::bigint,
                 coalesce(sum(minor) FILTER (WHERE account = 'platform:tax'), 0)::bigint,
                 coalesce(sum(minor), 0)::bigint
-         FROM ledger.entries, LATERAL (SELECT CASE side WHEN 'credit' THEN posted_minor ELSE -posted_minor END) AS entered (minor)
-         WHERE currency = $1",
+         FROM (SELECT account, CASE side WHEN 'credit' THEN posted_minor ELSE -posted_minor END AS minor
+               FROM ledger.entries WHERE currency = $1) entry",
     )
     .bind(&currency)
     .fetch_one(&mut *payment)

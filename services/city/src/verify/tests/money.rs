@@ -1,6 +1,7 @@
 //! The money of one ride in every book, right, and then wrong in every way that a check looks for.
 
 use super::*;
+use crate::funnel;
 
 const AT: &str = "2008-05-31T00:00:00Z";
 const PAYOUT: &str = "00000000-0000-0000-0000-000000000077";
@@ -343,6 +344,30 @@ async fn lived() -> City {
 async fn a_ride_with_everything_that_money_can_do_is_in_order() {
     let mut city = lived().await;
     assert_eq!(failed(&mut city).await, Vec::<&str>::new());
+}
+
+/// What a run prints at its end is read from the same books.
+#[tokio::test]
+async fn the_money_of_a_run_is_what_its_books_say() {
+    let mut city = lived().await;
+    let money = funnel::count(&mut city.databases).await.unwrap().money;
+    assert_eq!(money.ledger_sum_minor, 0, "{money:?}");
+    let payment = &mut city.databases.payment;
+    for (account, minor) in [
+        ("drivers/%", money.drivers_owed_minor),
+        ("platform:revenue", money.revenue_minor),
+        ("platform:tax", money.tax_minor),
+    ] {
+        let balance: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(credits_posted - debits_posted), 0)::bigint FROM ledger.balances WHERE account LIKE $1",
+        )
+        .bind(account)
+        .fetch_one(&mut *payment)
+        .await
+        .unwrap();
+        assert_eq!(minor, balance, "{account}");
+        assert_ne!(minor, 0, "{account}");
+    }
 }
 
 #[tokio::test]
