@@ -330,8 +330,6 @@ impl Wiring<'_> {
             Service::Payment => {
                 environment.set("PROCESSOR__URL", self.peer(service, Service::Sandbox));
                 environment.set("PROCESSOR__API_KEY_FILE", self.processor_key.display());
-                // The sandbox finds at once what it made.
-                environment.set("SEARCH_LAG_MS", 0);
                 environment.set("WEBHOOK__LISTEN", listen(self.ports.webhook));
                 environment.set("WEBHOOK__SECRETS_FILE", self.webhook_secret.display());
                 environment.set("LEASE_S", PAYMENT_LEASE_S);
