@@ -225,6 +225,16 @@ fn never_more_than_the_hold_is_captured_nor_another_amount_than_the_charge() {
 }
 
 #[test]
+fn nothing_is_no_hold() {
+    for nothing in [0, -1] {
+        let mut begun = intent(State::RequiresHold, None);
+        begun.amount = usd(nothing);
+        let placed = decide(&begun, Command::PlaceHold { processor_id: pi() });
+        assert_eq!(placed, Err(Refusal::NotWithinHold));
+    }
+}
+
+#[test]
 fn a_hold_is_raised_by_what_was_asked_and_once() {
     let mut held = intent(State::Held(hold()), None);
     let raise = |held: &Intent, to| decide(held, Command::RaiseHold { to });
