@@ -118,7 +118,6 @@ struct Way<'a> {
 impl Way<'_> {
     async fn through(self, mut planned: VecDeque<Try<'_>>) -> Vec<Struck> {
         let (mut missed, mut done) = (VecDeque::new(), Vec::new());
-        let mut armed = false;
         loop {
             let next = self.begin(planned.front());
             let left = next.saturating_duration_since(Instant::now());
@@ -136,8 +135,7 @@ impl Way<'_> {
             let at = self.began.elapsed();
             let fault = &point.planned.fault;
             let mut observed = Box::pin(strike(self.stack, fault, patience, 0)).await;
-            armed = !observed.struck;
-            if armed {
+            if !observed.struck {
                 let before = point.before + 1;
                 missed.push_back(Try { before, ..point });
                 continue;
@@ -148,9 +146,6 @@ impl Way<'_> {
             let patience = self.left(planned.front());
             observed.what += &strike::recovered(self.stack, self.service, patience).await;
             done.push(told(point.planned, at, observed));
-        }
-        if armed {
-            strike::call_back(self.stack, self.service).await;
         }
         for point in missed {
             let what = format!("not reached, tried {} times", point.before);

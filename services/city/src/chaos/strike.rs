@@ -25,7 +25,6 @@ use crate::stack::{
     process::{self, Process},
     services::Service,
 };
-pub use point::call_back;
 
 /// How long something that was struck is watched until it is well again, for the record.
 const RECOVERY: Duration = Duration::from_secs(30);

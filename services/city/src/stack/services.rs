@@ -300,6 +300,8 @@ impl Wiring<'_> {
         }
         if self.faults {
             environment.set("CLOCK_SKEW", self.folder.clock(service.name()).display());
+            let crash_point = self.folder.crash_point(service.name());
+            environment.set("CRASH_POINT", crash_point.display());
         }
         if let Some(database) = service.database() {
             environment.set("POSTGRES__URL", self.postgres_of(service, database));

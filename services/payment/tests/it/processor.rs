@@ -271,6 +271,23 @@ async fn a_key_that_was_spent_on_a_failure_does_not_stop_what_can_happen_once_on
     ));
 }
 
+#[tokio::test]
+async fn a_hold_is_given_back_however_many_keys_were_spent_on_failures() {
+    const FAILURES: usize = 12;
+    let sandbox = Sandbox::start().await;
+    let processor = sandbox.processor();
+    let held = processor.hold("k", &request(2_000)).await.unwrap();
+    sandbox
+        .fault(json!({"kind": "error_500_kept", "on": "cancel", "count": FAILURES}))
+        .await;
+    for _ in 0..FAILURES {
+        let failed = processor.cancel("v", &held.id).await;
+        assert!(matches!(failed, Err(Failure::Unanswered(_))), "{failed:?}");
+    }
+    let given_back = processor.cancel("v", &held.id).await.unwrap();
+    assert_eq!(given_back.status, PaymentStatus::Canceled);
+}
+
 /// Everything that any part of the process logs on this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
