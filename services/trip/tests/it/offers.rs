@@ -307,3 +307,47 @@ fn declining_counts_even_after_the_deadline() {
         "OfferDeclined"
     );
 }
+
+#[test]
+fn only_he_who_is_asked_declines() {
+    let trip = trip_in("OFFERED");
+    for (answer, reason) in [
+        (decline(driver(2), 1), "NOT_YOUR_OFFER"),
+        (decline(driver(1), 2), "NO_OPEN_OFFER"),
+    ] {
+        let decided = decide(&trip, &answer, &rules(), start());
+        assert_eq!(kind(&decided), reason);
+    }
+}
+
+#[test]
+fn i4_an_offer_has_the_number_of_its_trip() {
+    let mut trip = trip_in("REQUESTED");
+    for n in 1..=3 {
+        let asked = driver(n);
+        trip = must(trip, &offer_to(asked), start());
+        let epoch = i32::try_from(n).unwrap();
+        let State::Offered(open) = &trip.state else {
+            panic!("{:?}", trip.state)
+        };
+        assert_eq!((trip.epoch, open.epoch), (epoch, epoch));
+        trip = must(trip, &decline(asked, epoch), start());
+    }
+}
+
+#[test]
+fn i5_an_acceptance_sent_twice_is_told_that_it_counted() {
+    for state in ["EN_ROUTE", "ARRIVED", "IN_PROGRESS"] {
+        let again = decide(&trip_in(state), &accept(driver(1), 1), &rules(), start());
+        assert_eq!(kind(&again), "OFFER_TAKEN", "{state}");
+    }
+}
+
+#[test]
+fn i5_how_an_offer_ended_is_told_to_its_driver_only() {
+    let searched = must(trip_in("OFFERED"), &decline(driver(1), 1), start());
+    for (asks, reason) in [(1, "OFFER_DECLINED"), (2, "NOT_YOUR_OFFER")] {
+        let told = decide(&searched, &accept(driver(asks), 1), &rules(), start());
+        assert_eq!(kind(&told), reason);
+    }
+}
