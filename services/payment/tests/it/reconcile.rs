@@ -264,41 +264,45 @@ async fn every_kind_of_mismatch_is_found_seen_again_and_gone_when_it_is_put_righ
             ..NOTHING
         },
     ];
-    for case in cases {
-        let rig = Rig::start().await;
-        let ride = rig.captured().await;
-        rig.refund(&ride, 500).await;
-        rig.work().await;
-        let payment = rig.payment_of(&ride).await.0;
-        let sandbox = &rig.sandbox.pg;
-        behind(sandbox, &case.there.replace("{payment}", &payment)).await;
-        rig.behind(case.here).await;
-        for seen in 1..=2 {
-            let run = rig.reconcile().await;
-            let open = rig.open().await;
-            let kinds: Vec<(&str, i32)> = open
-                .iter()
-                .map(|(kind, _, seen)| (kind.as_str(), *seen))
-                .collect();
-            assert_eq!(kinds, [(case.kind, seen)], "{} {}", case.there, case.here);
-            assert_eq!((run.tally.found, run.open), (i32::from(seen == 1), 1));
-        }
-        behind(sandbox, &case.undo_there.replace("{payment}", &payment)).await;
-        rig.behind(case.undo_here).await;
-        let run = rig.reconcile().await;
-        assert_eq!(
-            (run.tally.resolved, run.open),
-            (1, 0),
-            "{}{}",
-            case.there,
-            case.here
-        );
-        assert_eq!(
-            rig.told_of_mismatches().await,
-            ["MismatchFound", "MismatchResolved"],
-            "each is told once"
-        );
+    for case in &cases {
+        found_and_gone(case).await;
     }
+}
+
+async fn found_and_gone(case: &Case) {
+    let rig = Rig::start().await;
+    let ride = rig.captured().await;
+    rig.refund(&ride, 500).await;
+    rig.work().await;
+    let payment = rig.payment_of(&ride).await.0;
+    let sandbox = &rig.sandbox.pg;
+    behind(sandbox, &case.there.replace("{payment}", &payment)).await;
+    rig.behind(case.here).await;
+    for seen in 1..=2 {
+        let run = rig.reconcile().await;
+        let open = rig.open().await;
+        let kinds: Vec<(&str, i32)> = open
+            .iter()
+            .map(|(kind, _, seen)| (kind.as_str(), *seen))
+            .collect();
+        assert_eq!(kinds, [(case.kind, seen)], "{} {}", case.there, case.here);
+        assert_eq!((run.tally.found, run.open), (i32::from(seen == 1), 1));
+    }
+    behind(sandbox, &case.undo_there.replace("{payment}", &payment)).await;
+    rig.behind(case.undo_here).await;
+    let run = rig.reconcile().await;
+    assert_eq!(
+        (run.tally.resolved, run.open),
+        (1, 0),
+        "{}{}",
+        case.there,
+        case.here
+    );
+    assert_eq!(
+        rig.told_of_mismatches().await,
+        ["MismatchFound", "MismatchResolved"],
+        "each is told once"
+    );
 }
 
 #[tokio::test]

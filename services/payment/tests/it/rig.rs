@@ -150,6 +150,27 @@ impl Ride {
         }
     }
 
+    /// The same event of the same ride, where people pay in another currency.
+    pub fn in_currency(event: &Incoming, currency: Currency) -> Incoming {
+        let mut body = trip::TripEvent::decode(event.payload.clone()).unwrap();
+        if let Some(after) = &mut body.after {
+            let amounts = [
+                &mut after.fare,
+                &mut after.driver_pay,
+                &mut after.tax,
+                &mut after.charge,
+                &mut after.driver_due,
+            ];
+            for amount in amounts.into_iter().flatten() {
+                amount.currency_code = currency.code().to_owned();
+            }
+        }
+        Incoming {
+            payload: body.encode_to_vec().into(),
+            ..event.clone()
+        }
+    }
+
     pub fn cancelled(&self, fee: i64) -> Incoming {
         let after = trip::Trip {
             charge: usd(fee),
