@@ -53,12 +53,19 @@ async fn row(payment: &mut PgConnection, table: &str, row: Value) {
     change(payment, "SET session_replication_role = origin").await;
 }
 
-/// A group of transfers about one thing: id, kind, debit, credit, amount, what it resolves, code.
-async fn transfers(
-    payment: &mut PgConnection,
-    about: &str,
-    group: &[(u32, &str, &str, &str, i64, Option<(u32, i64)>, &str)],
-) {
+/// A transfer: id, kind, debit, credit, amount, what it resolves, code.
+type Line<'a> = (
+    u32,
+    &'a str,
+    &'a str,
+    &'a str,
+    i64,
+    Option<(u32, i64)>,
+    &'a str,
+);
+
+/// A group of transfers about one thing.
+async fn transfers(payment: &mut PgConnection, about: &str, group: &[Line<'_>]) {
     let id = |number: u32| format!("00000000-0000-0000-0000-0000000002{number:02}");
     let lines: Vec<String> = (1..)
         .zip(group)
