@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use hexcab_bus::{Handler as _, Incoming, topic};
+use hexcab_bus::{Failure, Handler as _, Incoming, topic};
 use hexcab_chassis::{Clock, Secret, Tasks};
 use hexcab_payment::{
     app,
@@ -386,13 +386,20 @@ impl Rig {
         Reconciler::new(pg, store, processor, &config, Clock::system())
     }
 
-    /// Delivers an event.
+    /// Delivers an event, again and again while a dependency is in the way, as the bus does.
     pub async fn tell(&self, event: &Incoming) {
-        self.listener.handle(event).await.unwrap();
+        hexcab_testkit::eventually(|| async {
+            match self.listener.handle(event).await {
+                Ok(()) => Some(()),
+                Err(Failure::Dependency(_)) => None,
+                Err(poison) => panic!("{poison:?}"),
+            }
+        })
+        .await;
     }
 
     /// Delivers an event that is expected to be refused.
-    pub async fn refuse(&self, event: &Incoming) -> hexcab_bus::Failure {
+    pub async fn refuse(&self, event: &Incoming) -> Failure {
         self.listener.handle(event).await.unwrap_err()
     }
 
