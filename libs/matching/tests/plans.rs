@@ -26,6 +26,8 @@ fn request(n: u128, waiting_s: f64) -> OpenRequest {
         pickup,
         waiting_s,
         excluded: BTreeSet::new(),
+        held: None,
+        leaves_in_s: f64::INFINITY,
     }
 }
 
@@ -35,6 +37,8 @@ fn candidate(n: u128, eta_s: f64) -> Candidate {
         eta_s,
         distance_m: eta_s * 8.0,
         position_age_s: 0.0,
+        free_in_s: 0.0,
+        terms_s: 0.0,
     }
 }
 

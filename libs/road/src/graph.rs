@@ -207,6 +207,12 @@ impl RoadGraph {
         self.edges.len()
     }
 
+    /// The highest speed of any edge, in metres a second: nowhere does a drive get on faster.
+    pub fn fastest_m_s(&self) -> f64 {
+        let speeds = self.edges.iter().map(|edge| edge.metres / edge.seconds);
+        speeds.fold(0.0, f64::max)
+    }
+
     /// The factors by hour.
     pub fn factors(&self) -> &HourFactors {
         &self.factors
@@ -219,9 +225,9 @@ impl RoadGraph {
             .filter(|snapped| snapped.distance_m <= SNAP_RADIUS_M)
     }
 
-    /// Where a point is for [`HubLabels`](crate::labels::HubLabels), or none beyond [`SNAP_RADIUS_M`] of a street.
+    /// The place on a street nearest to a point, however far it is, for [`HubLabels`](crate::labels::HubLabels).
     pub fn place(&self, point: Point) -> Option<Place> {
-        let snapped = self.snap(point)?;
+        let snapped = self.streets.nearest(point)?;
         let mut place = Place {
             street: snapped.street,
             at: snapped.point,
