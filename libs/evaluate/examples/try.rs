@@ -25,11 +25,14 @@ fn main() {
     options.unassigned_price_s = opt("price", 1800.0);
     let d = CoverOptions::default();
     let cover = Cover::new(CoverOptions { taken: opt("taken", d.taken as f64) as f32, lost_s: opt("lost", d.lost_s as f64) as f32, horizon_s: opt("horizon", d.horizon_s as f64) as f32, drive_weight: opt("drive", d.drive_weight as f64) as f32, least_gain_s: opt("least", d.least_gain_s as f64) as f32, reach_s: opt("reach", d.reach_s as f64) as f32, coming_s: opt("coming", d.coming_s as f64) as f32, coming_weight: opt("cw", d.coming_weight as f64) as f32, moves: opt("moves", 40.0) as usize });
+    let f = FlowOptions::default();
+    let flow = Flow::new(FlowOptions { gamma: opt("gamma",1.0) as f32, horizon_s: opt("fh", f.horizon_s as f64) as f32, value_s: opt("value", f.value_s as f64) as f32, least_gain: opt("lg", f.least_gain as f64) as f32, reach_s: opt("reach", f.reach_s as f64) as f32, coming_s: opt("coming", f.coming_s as f64) as f32, coming_weight: opt("cw", f.coming_weight as f64) as f32});
+    let repos: &dyn Reposition = if args.iter().any(|a| a=="cover") {&cover} else {&flow};
     let name = if args.iter().any(|a| a=="batched") {"batched"} else if args.iter().any(|a| a=="nearest") {"nearest"} else {"swaps"};
     for &fleet in &fleets {
             let pace = if args.iter().any(|a| a=="pace") { Pace::Every((opt("pace",10.0)*1000.0) as i64) } else { Pace::AtOnce((opt("gap",2.0)*1000.0) as i64) };
             let policy = hexcab_matching::policy(name, options).unwrap();
-            let moves = (opt("every", 30.0) > 0.0).then_some(Moves{ policy: &cover, forecast: &forecast, every_ms: opt("every", 30.0) as i64 * 1000 });
+            let moves = (opt("every", 30.0) > 0.0).then_some(Moves{ policy: repos, forecast: &forecast, every_ms: opt("every", 30.0) as i64 * 1000 });
             let setup = Setup { matching: &*policy, swaps: name=="swaps", swap_until_ms: opt("until",30.0) as i64*1000, chain_ms: None, pace, candidates: opt("k",30.0) as usize, moves };
             let seeds = if fleet==1.0 {1} else {opt("seeds",1.0) as u64};
             let t=Instant::now();
@@ -38,6 +41,7 @@ fn main() {
             for seed in 0..seeds {
                 let cabs = scene.cabs_of(fleet, seed);
                 let out = run(&world, &scene, &scene.trips, &cabs, Rules::default(), &setup, seed);
+                eprintln!("  windows {} {} ms, moves {} ms, swaps {}", out.window_us.len(), out.window_us.iter().map(|u| *u as u64).sum::<u64>()/1000, out.moves_us/1000, out.fates.iter().map(|f| f.swaps).sum::<u32>());
                 let mut w: Vec<i64> = out.fates.iter().filter_map(|f| f.wait_ms).collect();
                 w.sort();
                 let all = out.fates.len() as f64;

@@ -121,6 +121,8 @@ pub struct Outcome {
     pub online_ms: i64,
     /// How long each window took to plan, look-ups included: microseconds of real time.
     pub window_us: Vec<u32>,
+    /// Real time spent on suggestions.
+    pub moves_us: u64,
     /// Suggested moves that were followed.
     pub moves: usize,
 }
@@ -298,7 +300,11 @@ impl Sim<'_> {
             Event::Leave { trip } => self.leave(trip),
             Event::Refused { cab, trip } => self.refused(cab, trip),
             Event::Window => self.window(),
-            Event::Moves => self.suggest_moves(),
+            Event::Moves => {
+                let start = Instant::now();
+                self.suggest_moves();
+                self.outcome.moves_us += start.elapsed().as_micros() as u64;
+            }
         }
     }
 

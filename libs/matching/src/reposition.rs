@@ -1,9 +1,11 @@
 //! Where drivers without a rider should wait: towards the requests that are expected.
 mod cover;
+mod flow;
 
 use hexcab_types::DriverId;
 
 pub use cover::{Cover, CoverOptions};
+pub use flow::{Flow, FlowOptions};
 
 /// A rule for where idle drivers go.
 pub trait Reposition: Send + Sync {
