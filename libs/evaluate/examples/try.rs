@@ -33,7 +33,7 @@ fn main() {
             let pace = if args.iter().any(|a| a=="pace") { Pace::Every((opt("pace",10.0)*1000.0) as i64) } else { Pace::AtOnce((opt("gap",2.0)*1000.0) as i64) };
             let policy = hexcab_matching::policy(name, options).unwrap();
             let moves = (opt("every", 30.0) > 0.0).then_some(Moves{ policy: repos, forecast: &forecast, every_ms: opt("every", 30.0) as i64 * 1000 });
-            let setup = Setup { matching: &*policy, swaps: name=="swaps", swap_until_ms: opt("until",30.0) as i64*1000, chain_ms: None, pace, candidates: opt("k",30.0) as usize, moves };
+            let setup = Setup { matching: &*policy, swaps: name=="swaps", swap_until_ms: opt("until",30.0) as i64*1000, chain_ms: None, pace, candidates: opt("k",30.0) as usize, moves, end_weight: opt("ew",0.0), start_weight: opt("sw",0.0) };
             let seeds = if fleet==1.0 {1} else {opt("seeds",1.0) as u64};
             let t=Instant::now();
             let (mut served, mut wait, mut p95, mut w5, mut empty, mut time_share, mut moved, mut mm) = (0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0);

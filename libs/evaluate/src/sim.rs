@@ -80,6 +80,10 @@ pub struct Setup<'a> {
     pub pace: Pace,
     /// Most candidates of an open request.
     pub candidates: usize,
+    /// How much it counts where a ride ends.
+    pub end_weight: f64,
+    /// How much it counts where a cab is.
+    pub start_weight: f64,
     /// Where idle cabs go.
     pub moves: Option<Moves<'a>>,
 }
@@ -204,6 +208,8 @@ struct Sim<'a> {
     fresh: Vec<usize>,
     window_at: Option<i64>,
     last_window: i64,
+    /// See `Advice::place_cost_s`.
+    place_cost_s: Vec<f32>,
     outcome: Outcome,
 }
 
@@ -234,6 +240,7 @@ pub fn run(
         fresh: Vec::new(),
         window_at: None,
         last_window: i64::MIN / 2,
+        place_cost_s: Vec::new(),
         outcome: Outcome {
             fates: vec![Fate::default(); trips.len()],
             ..Outcome::default()

@@ -14,7 +14,7 @@ pub trait Reposition: Send + Sync {
     /// Raised whenever the same outlook with the same options may get other moves.
     fn version(&self) -> u32;
     /// Who should go where.
-    fn plan(&self, outlook: &Outlook<'_>) -> Vec<Move>;
+    fn plan(&self, outlook: &Outlook<'_>) -> Advice;
 }
 
 /// Driving times between zones.
@@ -78,6 +78,16 @@ pub struct Outlook<'a> {
     pub idle: &'a [Idle],
     /// Drivers who will come free.
     pub coming: &'a [Coming],
+}
+
+/// What a repositioning policy answers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Advice {
+    /// Suggestions.
+    pub moves: Vec<Move>,
+    /// What it costs a driver to come free in each zone and not in the best: seconds of driving to where he is wanted, or
+    /// of waiting that come to the same.
+    pub place_cost_s: Vec<f32>,
 }
 
 /// A suggestion.

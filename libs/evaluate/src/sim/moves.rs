@@ -57,7 +57,9 @@ impl Sim<'_> {
             idle: &idle,
             coming: &coming,
         };
-        for suggested in moves.policy.plan(&outlook) {
+        let advice = moves.policy.plan(&outlook);
+        self.place_cost_s = advice.place_cost_s;
+        for suggested in advice.moves {
             if self.rules.follow < 1.0 && !self.random.random_bool(self.rules.follow) {
                 continue;
             }

@@ -288,14 +288,24 @@ impl Sim<'_> {
             free_in_s: near[at].free_in_ms as f64 / 1_000.0,
             distance_m: f64::from(apart_m(near[at].from.flat, ride.pickup.flat)),
             position_age_s: 0.0,
-            terms_s: self.terms_s(trip, near[at].cab),
+            terms_s: self.terms_s(trip, &near[at]),
         };
         (request, etas.iter().map(candidate).collect())
     }
 
-    /// What a pair costs beside its drive. Nothing yet.
-    fn terms_s(&self, _trip: usize, _cab: usize) -> f64 {
-        0.0
+    /// What a pair costs beside its drive: that the ride ends where nobody waits, rather than the cab's being there.
+    fn terms_s(&self, trip: usize, near: &Near) -> f64 {
+        let Some(moves) = self.setup.moves.filter(|_| !self.place_cost_s.is_empty()) else {
+            return 0.0;
+        };
+        let cost_s = |node: u32| {
+            let zone = moves.forecast.zone_of_node[node as usize];
+            f64::from(self.place_cost_s[zone as usize])
+        };
+        let ends = &self.trips[trip].dropoff.place.leave;
+        let end_s = ends.iter().flatten().next().map_or(0.0, |end| cost_s(end.node));
+        let here_s = cost_s(near.from.starts()[0].node);
+        self.setup.end_weight * end_s - self.setup.start_weight * here_s
     }
 
     /// Asks the drivers of new pairs, and leaves those that agree. A free driver who refuses an open trip leaves it to be

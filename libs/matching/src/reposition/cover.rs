@@ -4,7 +4,7 @@
 //! of their requests. Whether the nearest is still free is not known: with probability `taken` he is not, then it is the
 //! second, and so on; with nobody near a rider is as good as lost, at `lost_s`. A driver is told to move where that gains
 //! more, over the `horizon_s` that a place is worth having, than the drive costs.
-use super::{Coming, Idle, Move, Outlook, Reposition};
+use super::{Advice, Coming, Idle, Move, Outlook, Reposition};
 
 /// What may be tuned.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -114,7 +114,7 @@ impl Reposition for Cover {
         1
     }
 
-    fn plan(&self, outlook: &Outlook<'_>) -> Vec<Move> {
+    fn plan(&self, outlook: &Outlook<'_>) -> Advice {
         let options = &self.options;
         let zones = outlook.travel.zones();
         let lost_s = options.lost_s;
@@ -215,6 +215,6 @@ impl Reposition for Cover {
             left.push(from);
             moves.push(Move { idle: who, zone });
         }
-        moves
+        Advice { moves, place_cost_s: vec![0.0; zones] }
     }
 }

@@ -1,5 +1,5 @@
 //! `flow`
-use super::{Coming, Idle, Move, Outlook, Reposition};
+use super::{Advice, Coming, Idle, Move, Outlook, Reposition};
 
 /// What may be tuned.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,7 +95,7 @@ impl Reposition for Flow {
         1
     }
 
-    fn plan(&self, outlook: &Outlook<'_>) -> Vec<Move> {
+    fn plan(&self, outlook: &Outlook<'_>) -> Advice {
         let options = &self.options;
         let zones = outlook.travel.zones();
         let mut wants = Wants {
@@ -153,7 +153,12 @@ impl Reposition for Flow {
                 moves.push(Move { idle, zone });
             }
         }
-        moves
+        let worth: Vec<f32> = (0..zones as u32).map(|zone| {
+            let row = outlook.travel.from(zone);
+            wants.now.iter().zip(row).fold(f32::NEG_INFINITY, |most, (value, seconds)| most.max(value - seconds * scale))
+        }).collect();
+        let best = worth.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        Advice { moves, place_cost_s: worth.iter().map(|worth| (best - worth) * options.value_s).collect() }
     }
 }
 
