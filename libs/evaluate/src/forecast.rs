@@ -94,7 +94,7 @@ impl Forecast {
         let total: f64 = weights.values().sum();
         let bins = 24 * BINS_PER_HOUR;
         let mut counts = vec![vec![0.0_f64; zones.nodes.len()]; bins];
-        let kernel: f64 = (-SMOOTH_BINS..=SMOOTH_BINS).map(kernel).sum();
+        let kernel: f64 = (-SMOOTH_BINS..=SMOOTH_BINS).map(kernel_of).sum();
         for (day, at_ms, ride) in &rides {
             let zone = zones.zone_of(ride);
             let bin = at_ms / BIN_MS;
@@ -116,6 +116,14 @@ impl Forecast {
         })
     }
 
+    /// The same for a multiple of the demand.
+    pub fn times(mut self, demand: f64) -> Self {
+        for rate in self.rates.iter_mut().flatten() {
+            *rate *= demand as f32;
+        }
+        self
+    }
+
     /// Requests a second expected in each zone at a time of the day.
     pub fn rates(&self, now_ms: i64) -> &[f32] {
         let bin = (now_ms / BIN_MS).rem_euclid(self.rates.len() as i64);
@@ -123,10 +131,7 @@ impl Forecast {
     }
 }
 
-fn kernel(shift: i64) -> f64 {
-    kernel_of(shift)
-}
-
+/// How much a bin so far away tells about one: less and less, in a triangle.
 fn kernel_of(shift: i64) -> f64 {
     1.0 - shift.abs() as f64 / (SMOOTH_BINS + 1) as f64
 }

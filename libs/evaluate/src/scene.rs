@@ -122,6 +122,14 @@ pub struct Trip {
     pub metres: f32,
 }
 
+impl Trip {
+    /// A junction at the end of the ride.
+    pub fn end_node(&self) -> u32 {
+        let ends = self.dropoff.place.leave.iter().flatten();
+        ends.map(|end| end.node).next().unwrap_or_default()
+    }
+}
+
 /// A cab's time on the street.
 #[derive(Debug, Clone, Copy)]
 pub struct Cab {

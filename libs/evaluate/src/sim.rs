@@ -80,10 +80,6 @@ pub struct Setup<'a> {
     pub pace: Pace,
     /// Most candidates of an open request.
     pub candidates: usize,
-    /// How much it counts where a ride ends.
-    pub end_weight: f64,
-    /// How much it counts where a cab is.
-    pub start_weight: f64,
     /// Where idle cabs go.
     pub moves: Option<Moves<'a>>,
 }

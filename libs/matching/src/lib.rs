@@ -2,6 +2,7 @@
 //!
 //! - [`window`] what a policy is given and what it answers
 //! - [`mod@policy`] the [`Policy`] trait, its options, and the policies by name: [`Nearest`], [`Batched`], [`Swaps`], [`Chained`]
+//! - [`mod@reposition`] where drivers without a rider should wait: a policy of its own
 //! - [`assignment`] exact minimum-cost assignment on a sparse graph, which knows no trips or drivers
 //!
 //! Invariants, for every policy and every input: a driver is in at most one pair and a trip in at most one; each trip

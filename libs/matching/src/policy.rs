@@ -56,6 +56,10 @@ pub struct Options {
     /// `batched`: seconds added per second of the position's age. A driver on the move has since gone somewhere: half
     /// of it, on average, away from the pickup.
     pub position_age_weight: f64,
+    /// All but `nearest`: how much it counts what the place costs where the ride ends ([`OpenRequest::end_cost_s`]).
+    pub end_weight: f64,
+    /// All but `nearest`: how much it counts what the place costs that the driver leaves ([`Candidate::here_cost_s`]).
+    pub here_weight: f64,
     /// `swaps`: what it costs to give a rider another driver than the one already on his way, in seconds: a driver is
     /// told to turn, and is compensated.
     pub swap_price_s: f64,
@@ -71,6 +75,8 @@ impl Default for Options {
             unassigned_price_s: 1_800.0,
             waiting_credit: 1.0,
             position_age_weight: 0.5,
+            end_weight: 0.2,
+            here_weight: 0.2,
             swap_price_s: 10.0,
             chain_weight: 0.1,
         }
@@ -84,6 +90,8 @@ impl Options {
             ("unassigned_price_s", self.unassigned_price_s),
             ("waiting_credit", self.waiting_credit),
             ("position_age_weight", self.position_age_weight),
+            ("end_weight", self.end_weight),
+            ("here_weight", self.here_weight),
             ("swap_price_s", self.swap_price_s),
             ("chain_weight", self.chain_weight),
         ];
@@ -103,6 +111,15 @@ pub enum PolicyError {
     /// No policy has this name.
     #[error("there is no policy {name:?}; known are {}", POLICIES.join(", "))]
     Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// No repositioning policy has this name.
+    #[error(
+        "there is no repositioning policy {name:?}; known are {}",
+        crate::reposition::REPOSITIONS.join(", ")
+    )]
+    UnknownReposition {
         /// The name asked for.
         name: String,
     },

@@ -24,6 +24,9 @@ pub struct OpenRequest {
     pub held: Option<DriverId>,
     /// The rider is gone if not picked up within this many seconds from now. Infinite: waits for ever.
     pub leaves_in_s: f64,
+    /// What it costs to come free where the ride ends and not in the best place, in seconds; as
+    /// [`Candidate::here_cost_s`].
+    pub end_cost_s: f64,
 }
 
 /// A driver who could pick up a request.
@@ -37,9 +40,9 @@ pub struct Candidate {
     /// The rest of the ride that the driver is on, in seconds; 0 for one without a rider. Only a policy that chains
     /// takes drivers who are not free.
     pub free_in_s: f64,
-    /// What else this pair costs, in seconds: the worth of the place that the driver leaves, less that of the place where
-    /// the ride takes him, as the caller's forecast sees it. Not a finite number counts as 0.
-    pub terms_s: f64,
+    /// What it costs to be free where the driver is and not in the best place, in seconds, as repositioning sees it
+    /// ([`Advice::place_cost_s`](crate::reposition::Advice)); 0 where it is not known. Not a finite number counts as 0.
+    pub here_cost_s: f64,
     /// Great-circle distance to the pickup, in metres: recorded with the decision, never a cost.
     pub distance_m: f64,
     /// Age of the position that the ETA starts from, in seconds. Not a finite number: not a candidate.

@@ -28,6 +28,7 @@ fn request(n: u128, waiting_s: f64) -> OpenRequest {
         excluded: BTreeSet::new(),
         held: None,
         leaves_in_s: f64::INFINITY,
+        end_cost_s: 0.0,
     }
 }
 
@@ -38,7 +39,7 @@ fn candidate(n: u128, eta_s: f64) -> Candidate {
         distance_m: eta_s * 8.0,
         position_age_s: 0.0,
         free_in_s: 0.0,
-        terms_s: 0.0,
+        here_cost_s: 0.0,
     }
 }
 

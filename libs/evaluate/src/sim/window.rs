@@ -280,6 +280,7 @@ impl Sim<'_> {
             waiting_s: waited_ms as f64 / 1_000.0,
             excluded: BTreeSet::new(),
             held: self.trips_now[trip].cab.map(driver_id),
+            end_cost_s: self.place_cost_s(ride.end_node()),
             leaves_in_s: (self.rules.patience_ms - waited_ms) as f64 / 1_000.0,
         };
         let candidate = |&(at, eta_ms): &Eta| Candidate {
@@ -288,24 +289,18 @@ impl Sim<'_> {
             free_in_s: near[at].free_in_ms as f64 / 1_000.0,
             distance_m: f64::from(apart_m(near[at].from.flat, ride.pickup.flat)),
             position_age_s: 0.0,
-            terms_s: self.terms_s(trip, &near[at]),
+            here_cost_s: self.place_cost_s(near[at].from.starts()[0].node),
         };
         (request, etas.iter().map(candidate).collect())
     }
 
-    /// What a pair costs beside its drive: that the ride ends where nobody waits, rather than the cab's being there.
-    fn terms_s(&self, trip: usize, near: &Near) -> f64 {
-        let Some(moves) = self.setup.moves.filter(|_| !self.place_cost_s.is_empty()) else {
+    /// What it costs to be free at a junction, as repositioning saw it last; nothing where it is switched off.
+    fn place_cost_s(&self, node: u32) -> f64 {
+        let Some(moves) = self.setup.moves else {
             return 0.0;
         };
-        let cost_s = |node: u32| {
-            let zone = moves.forecast.zone_of_node[node as usize];
-            f64::from(self.place_cost_s[zone as usize])
-        };
-        let ends = &self.trips[trip].dropoff.place.leave;
-        let end_s = ends.iter().flatten().next().map_or(0.0, |end| cost_s(end.node));
-        let here_s = cost_s(near.from.starts()[0].node);
-        self.setup.end_weight * end_s - self.setup.start_weight * here_s
+        let zone = moves.forecast.zone_of_node[node as usize] as usize;
+        self.place_cost_s.get(zone).map_or(0.0, |&cost_s| f64::from(cost_s))
     }
 
     /// Asks the drivers of new pairs, and leaves those that agree. A free driver who refuses an open trip leaves it to be

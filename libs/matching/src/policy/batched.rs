@@ -8,7 +8,7 @@ use super::{Options, Policy, PolicyError, eligible, least, to_ms};
 use crate::window::{Candidate, OpenRequest, Plan, Window};
 
 /// Minimum-cost assignment: a pair costs its road ETA, less credit for the rider's wait, plus a charge for an old
-/// position, plus the caller's terms; a request left over costs `unassigned_price_s`.
+/// position, plus what it costs to be where the ride ends rather than where the driver is; a request left over costs `unassigned_price_s`.
 #[derive(Debug, Clone, Copy)]
 pub struct Batched {
     options: Options,
@@ -51,10 +51,11 @@ impl Policy for Batched {
 pub(super) fn pair_s(request: &OpenRequest, candidate: &Candidate, options: &Options) -> f64 {
     let credit_s = options.waiting_credit * request.waited_s();
     let age_s = options.position_age_weight * candidate.position_age_s.max(0.0);
-    let terms_s = if candidate.terms_s.is_finite() {
-        candidate.terms_s
-    } else {
-        0.0
-    };
-    candidate.eta_s - credit_s + age_s + terms_s
+    let place_s = options.end_weight * finite(request.end_cost_s)
+        - options.here_weight * finite(candidate.here_cost_s);
+    candidate.eta_s - credit_s + age_s + place_s
+}
+
+fn finite(seconds: f64) -> f64 {
+    if seconds.is_finite() { seconds } else { 0.0 }
 }

@@ -163,6 +163,7 @@ fn open_request(request: &Request, now: Timestamp) -> OpenRequest {
         excluded: request.excluded.clone(),
         held: None,
         leaves_in_s: f64::INFINITY,
+        end_cost_s: 0.0,
     }
 }
 
@@ -175,7 +176,7 @@ fn etas(found: &Found, road: &dyn RoadTimes, hour: HourOfWeek) -> Vec<Candidate>
         distance_m: near.distance_m,
         position_age_s: f64::from(near.age_ms) / 1_000.0,
         free_in_s: 0.0,
-        terms_s: 0.0,
+        here_cost_s: 0.0,
     };
     found.nearby.iter().zip(legs).map(candidate).collect()
 }
