@@ -31,11 +31,21 @@ const NEVER: i64 = 1 << 38;
 const ENDS: usize = 12;
 
 /// The share of requests that perfect knowledge could serve.
-pub fn served_share(world: &World, scene: &Scene, trips: &[Trip], cabs: &[Cab], rules: &Rules) -> f64 {
+pub fn served_share(
+    world: &World,
+    scene: &Scene,
+    trips: &[Trip],
+    cabs: &[Cab],
+    rules: &Rules,
+) -> f64 {
     if trips.is_empty() {
         return 0.0;
     }
-    let mut ends: Vec<(i64, usize)> = cabs.iter().map(|cab| cab.end_ms).zip(trips.len()..).collect();
+    let mut ends: Vec<(i64, usize)> = cabs
+        .iter()
+        .map(|cab| cab.end_ms)
+        .zip(trips.len()..)
+        .collect();
     ends.sort_unstable();
     let mut links = Links {
         world,
@@ -88,8 +98,12 @@ impl Links<'_> {
     /// The rides that a cab can be in time for, free at a place and a time, with what the drive costs.
     fn from(&mut self, place: &Spot, free_ms: i64) -> Vec<(usize, i64)> {
         let patience_ms = self.rules.patience_ms;
-        let first = self.trips.partition_point(|trip| trip.request_ms < free_ms - patience_ms);
-        let last = self.trips.partition_point(|trip| trip.request_ms < free_ms + AHEAD_MS);
+        let first = self
+            .trips
+            .partition_point(|trip| trip.request_ms < free_ms - patience_ms);
+        let last = self
+            .trips
+            .partition_point(|trip| trip.request_ms < free_ms + AHEAD_MS);
         let factor = self.scene.factor(free_ms);
         let pace = factor / f64::from(self.world.fastest_m_ms);
         let leave = place.place.leave.iter().flatten();
@@ -102,7 +116,9 @@ impl Links<'_> {
                 continue;
             }
             let enter = trip.pickup.place.enter.iter().flatten();
-            let ms = enter.map(|end| self.spread.ms(end.node).saturating_add(end.ms)).min();
+            let ms = enter
+                .map(|end| self.spread.ms(end.node).saturating_add(end.ms))
+                .min();
             let Some(ms) = ms.filter(|&ms| ms < hexcab_road::labels::NO_WAY) else {
                 continue;
             };
@@ -113,6 +129,9 @@ impl Links<'_> {
         }
         soonest.sort_unstable();
         soonest.truncate(LINKS);
-        soonest.into_iter().map(|(_, at, drive_ms)| (at, drive_ms)).collect()
+        soonest
+            .into_iter()
+            .map(|(_, at, drive_ms)| (at, drive_ms))
+            .collect()
     }
 }

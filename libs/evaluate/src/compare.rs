@@ -146,17 +146,27 @@ mod tests {
 
     #[test]
     fn a_gain_in_every_block_is_sure() {
-        let blocks: Vec<Block> = (0..20).map(|at| block(5.0 + f64::from(at % 3), -20.0)).collect();
+        let blocks: Vec<Block> = (0..20)
+            .map(|at| block(5.0 + f64::from(at % 3), -20.0))
+            .collect();
         let gain = gain(&blocks, 1);
-        assert!(gain.served_share.low > 0.04 && gain.served_share.high < 0.08, "{gain:?}");
+        assert!(
+            gain.served_share.low > 0.04 && gain.served_share.high < 0.08,
+            "{gain:?}"
+        );
         assert!((gain.wait_both_s.mean + 20.0).abs() < 1e-9 && gain.both == 1_000);
     }
 
     #[test]
     fn a_gain_in_half_the_blocks_is_not() {
-        let blocks: Vec<Block> = (0..20).map(|at| block(if at % 2 == 0 { 5.0 } else { -5.0 }, 0.0)).collect();
+        let blocks: Vec<Block> = (0..20)
+            .map(|at| block(if at % 2 == 0 { 5.0 } else { -5.0 }, 0.0))
+            .collect();
         let gain = gain(&blocks, 1);
-        assert!(gain.served_share.low < 0.0 && gain.served_share.high > 0.0, "{gain:?}");
+        assert!(
+            gain.served_share.low < 0.0 && gain.served_share.high > 0.0,
+            "{gain:?}"
+        );
     }
 
     #[test]

@@ -86,7 +86,11 @@ impl Forecast {
         if rides.is_empty() {
             return Err(ForecastError::NothingBefore(judged));
         }
-        debug_assert!(rides.iter().all(|(_, _, ride)| day_of(city, ride.pickup_at) < judged));
+        debug_assert!(
+            rides
+                .iter()
+                .all(|(_, _, ride)| day_of(city, ride.pickup_at) < judged)
+        );
         let days = from.len() as f64;
         let zones = Zones::of(world, rides.iter().map(|(_, _, ride)| *ride), days);
         let weights: HashMap<NaiveDate, f64> =
@@ -106,7 +110,12 @@ impl Forecast {
         let per_second = 1_000.0 / (BIN_MS as f64 * total);
         let rates = counts
             .iter()
-            .map(|zones| zones.iter().map(|count| (count * per_second) as f32).collect())
+            .map(|zones| {
+                zones
+                    .iter()
+                    .map(|count| (count * per_second) as f32)
+                    .collect()
+            })
             .collect();
         Ok(Self {
             travel: zones.travel(world),
@@ -167,20 +176,37 @@ impl Zones {
                 *fine.entry(cell).or_default() += 1;
             }
         }
-        let own = |cell: &Cell| fine.get(cell).is_some_and(|&count| count as f64 >= OWN_ZONE_RIDES * days);
+        let own = |cell: &Cell| {
+            fine.get(cell)
+                .is_some_and(|&count| count as f64 >= OWN_ZONE_RIDES * days)
+        };
         let mut sums: HashMap<Cell, (f64, f64, f64)> = HashMap::new();
         for ride in rides {
-            let Ok(cell) = ride.pickup.cell(FINE) else { continue };
-            let Some(zone) = (if own(&cell) { Some(cell) } else { cell.parent(COARSE) }) else { continue };
+            let Ok(cell) = ride.pickup.cell(FINE) else {
+                continue;
+            };
+            let Some(zone) = (if own(&cell) {
+                Some(cell)
+            } else {
+                cell.parent(COARSE)
+            }) else {
+                continue;
+            };
             let flat = world.flat(ride.pickup);
             let sum = sums.entry(zone).or_default();
-            *sum = (sum.0 + f64::from(flat[0]), sum.1 + f64::from(flat[1]), sum.2 + 1.0);
+            *sum = (
+                sum.0 + f64::from(flat[0]),
+                sum.1 + f64::from(flat[1]),
+                sum.2 + 1.0,
+            );
         }
         let mut cells: Vec<_> = sums.into_iter().filter(|(_, sum)| sum.2 >= days).collect();
         cells.sort_by_key(|(cell, _)| *cell);
         let nodes = cells
             .iter()
-            .map(|(_, (east, north, count))| nearest_node(world, [(east / count) as f32, (north / count) as f32]))
+            .map(|(_, (east, north, count))| {
+                nearest_node(world, [(east / count) as f32, (north / count) as f32])
+            })
             .collect();
         let mut of_cell: HashMap<Cell, usize> = HashMap::new();
         for (zone, (cell, _)) in cells.iter().enumerate() {
@@ -208,12 +234,16 @@ impl Zones {
     fn nearest(&self, world: &World, flat: Flat) -> usize {
         let apart = |&node: &u32| apart_m(world.nodes[node as usize], flat);
         let order = self.nodes.iter().map(apart).enumerate();
-        order.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(zone, _)| zone)
+        order
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .map_or(0, |(zone, _)| zone)
     }
 
     fn zone_of_node(&self, world: &World) -> Vec<u32> {
         let nodes = world.nodes.iter();
-        nodes.map(|&flat| self.nearest(world, flat) as u32).collect()
+        nodes
+            .map(|&flat| self.nearest(world, flat) as u32)
+            .collect()
     }
 
     fn travel(&self, world: &World) -> Travel {
@@ -223,7 +253,11 @@ impl Zones {
             spread.away([(from, 0)]);
             for &to in &self.nodes {
                 let ms = spread.ms(to);
-                seconds.push(if ms == hexcab_road::labels::NO_WAY { f32::INFINITY } else { ms as f32 / 1_000.0 });
+                seconds.push(if ms == hexcab_road::labels::NO_WAY {
+                    f32::INFINITY
+                } else {
+                    ms as f32 / 1_000.0
+                });
             }
         }
         Travel::new(self.nodes.len(), seconds).expect("a row for each zone")

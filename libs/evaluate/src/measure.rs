@@ -4,10 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    scene::Trip,
-    sim::Outcome,
-};
+use crate::{scene::Trip, sim::Outcome};
 
 /// The figures of a day, or of several together.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -45,7 +42,11 @@ pub struct Figures {
 
 /// The figures of one simulated day.
 pub fn figures(trips: &[Trip], outcome: &Outcome) -> Figures {
-    let mut waits: Vec<i64> = outcome.fates.iter().filter_map(|fate| fate.wait_ms).collect();
+    let mut waits: Vec<i64> = outcome
+        .fates
+        .iter()
+        .filter_map(|fate| fate.wait_ms)
+        .collect();
     waits.sort_unstable();
     let requests = trips.len().max(1) as f64;
     let rides = waits.len().max(1) as f64;
@@ -122,7 +123,10 @@ mod tests {
         assert_eq!(quantile::<i64>(&[], 0.95), None);
         assert_eq!(quantile(&[7], 0.95), Some(7));
         let hundred: Vec<u32> = (1..=100).collect();
-        assert_eq!((quantile(&hundred, 0.5), quantile(&hundred, 0.95)), (Some(51), Some(96)));
+        assert_eq!(
+            (quantile(&hundred, 0.5), quantile(&hundred, 0.95)),
+            (Some(51), Some(96))
+        );
     }
 
     #[test]

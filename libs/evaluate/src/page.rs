@@ -106,19 +106,33 @@ pub fn asked(report: &Report) -> String {
         let _ = write!(text, ", {} draws of the cabs", report.seeds);
     }
     if let Some((first, last, count)) = report.forecast_from {
-        let _ = write!(text, "; forecasts from days before each day judged (for the last one {count} days, {first} to {last})");
+        let _ = write!(
+            text,
+            "; forecasts from days before each day judged (for the last one {count} days, {first} to {last})"
+        );
     }
     if report.refusals > 0.0 {
         let _ = write!(text, "; {:.0} % of offers refused", report.refusals * 100.0);
     }
     if report.eta_error > 0.0 {
-        let _ = write!(text, "; drives {:.0} % off their ETA", report.eta_error * 100.0);
+        let _ = write!(
+            text,
+            "; drives {:.0} % off their ETA",
+            report.eta_error * 100.0
+        );
     }
     if let Some(seconds) = report.leave_unassigned_s {
-        let _ = write!(text, "; riders leave when nobody is on the way after {seconds:.0} s");
+        let _ = write!(
+            text,
+            "; riders leave when nobody is on the way after {seconds:.0} s"
+        );
     }
     if report.follow < 1.0 {
-        let _ = write!(text, "; {:.0} % of suggested moves followed", report.follow * 100.0);
+        let _ = write!(
+            text,
+            "; {:.0} % of suggested moves followed",
+            report.follow * 100.0
+        );
     }
     text.push('.');
     text
@@ -136,12 +150,21 @@ fn markdown(report: &Report, plots: &str) -> String {
             "\nAgainst `{}` on the same requests and cabs, with 95 % intervals (bootstrap over day × draw × 3 h):\n\n",
             base.policy
         );
-        table(&mut text, &GAIN_COLUMNS, report.lines.iter().filter_map(gain_row));
+        table(
+            &mut text,
+            &GAIN_COLUMNS,
+            report.lines.iter().filter_map(gain_row),
+        );
     }
     if !report.perfect.is_empty() {
-        text.push_str("\nWith perfect knowledge of the day (min-cost flow; no policy can have it):\n\n");
+        text.push_str(
+            "\nWith perfect knowledge of the day (min-cost flow; no policy can have it):\n\n",
+        );
         let rows = report.perfect.iter().map(|it| {
-            [format!("{:.0} %", it.fleet * 100.0), format!("{:.1}", it.served_share * 100.0)]
+            [
+                format!("{:.0} %", it.fleet * 100.0),
+                format!("{:.1}", it.served_share * 100.0),
+            ]
         });
         table(&mut text, &["fleet", "served %"], rows);
     }
@@ -154,7 +177,11 @@ fn markdown(report: &Report, plots: &str) -> String {
     text
 }
 
-fn table<const N: usize>(text: &mut String, header: &[&str; N], rows: impl Iterator<Item = [String; N]>) {
+fn table<const N: usize>(
+    text: &mut String,
+    header: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) {
     let _ = writeln!(text, "| {} |", header.join(" | "));
     let _ = writeln!(text, "|{}", " --- |".repeat(N));
     for row in rows {

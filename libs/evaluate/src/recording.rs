@@ -48,10 +48,18 @@ impl Recording {
         if let (true, Some(error)) = (recording.rides.is_empty(), missing) {
             return Err(error);
         }
-        recording.rides.sort_by_key(|ride| (ride.pickup_at, ride.driver));
-        recording.rides.dedup_by_key(|ride| (ride.pickup_at, ride.driver));
-        recording.shifts.sort_by_key(|shift| (shift.start_at, shift.driver));
-        recording.shifts.dedup_by_key(|shift| (shift.start_at, shift.driver));
+        recording
+            .rides
+            .sort_by_key(|ride| (ride.pickup_at, ride.driver));
+        recording
+            .rides
+            .dedup_by_key(|ride| (ride.pickup_at, ride.driver));
+        recording
+            .shifts
+            .sort_by_key(|shift| (shift.start_at, shift.driver));
+        recording
+            .shifts
+            .dedup_by_key(|shift| (shift.start_at, shift.driver));
         Ok(recording)
     }
 
@@ -64,7 +72,9 @@ impl Recording {
 
     /// The rides whose pickup lies in a stretch of time.
     pub fn rides_within(&self, time: &Range<Timestamp>) -> &[Ride] {
-        let from = self.rides.partition_point(|ride| ride.pickup_at < time.start);
+        let from = self
+            .rides
+            .partition_point(|ride| ride.pickup_at < time.start);
         let until = self.rides.partition_point(|ride| ride.pickup_at < time.end);
         &self.rides[from..until]
     }

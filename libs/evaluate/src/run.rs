@@ -39,7 +39,9 @@ pub enum EvaluateError {
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// No folder has one.
-    #[error("no road-nodes.csv.gz and road-edges.csv.gz in {0}: rides are simulated on the street graph")]
+    #[error(
+        "no road-nodes.csv.gz and road-edges.csv.gz in {0}: rides are simulated on the street graph"
+    )]
     NoGraph(String),
     /// The forecast.
     #[error(transparent)]
@@ -264,13 +266,25 @@ impl Ground {
             .recording
             .days(&self.city)
             .into_iter()
-            .filter_map(|day| Some((day, self.recording.rides_within(&day_time(&self.city, day)?).len())))
+            .filter_map(|day| {
+                Some((
+                    day,
+                    self.recording
+                        .rides_within(&day_time(&self.city, day)?)
+                        .len(),
+                ))
+            })
             .collect();
         let mut counts: Vec<usize> = counted.iter().map(|&(_, count)| count).collect();
         counts.sort_unstable();
         let usual = counts.get(counts.len() / 2).copied().unwrap_or(0);
-        let whole = |&(_, count): &(NaiveDate, usize)| count as f64 >= usual as f64 * WHOLE_DAY_SHARE;
-        counted.into_iter().filter(whole).map(|(day, _)| day).collect()
+        let whole =
+            |&(_, count): &(NaiveDate, usize)| count as f64 >= usual as f64 * WHOLE_DAY_SHARE;
+        counted
+            .into_iter()
+            .filter(whole)
+            .map(|(day, _)| day)
+            .collect()
     }
 
     /// Answers a question; `progress` is told what was just done.
@@ -293,8 +307,14 @@ impl Ground {
             let scene = self.scene(day)?;
             let from = self.forecast_days(day, question);
             let forecast = if players.iter().any(|player| player.moves.is_some()) {
-                forecast_from = from.first().zip(from.last()).map(|(&a, &b)| (a, b, from.len()));
-                Some(Forecast::new(&self.world, &self.city, &self.recording, day, &from)?.times(question.demand))
+                forecast_from = from
+                    .first()
+                    .zip(from.last())
+                    .map(|(&a, &b)| (a, b, from.len()));
+                Some(
+                    Forecast::new(&self.world, &self.city, &self.recording, day, &from)?
+                        .times(question.demand),
+                )
             } else {
                 None
             };
@@ -322,7 +342,10 @@ impl Ground {
                     });
                     if question.bound && seed == 0 {
                         tally.perfect[at].push(draw.perfect());
-                        progress(&format!("{day} fleet {:.0} %: perfect knowledge", fleet * 100.0));
+                        progress(&format!(
+                            "{day} fleet {:.0} %: perfect knowledge",
+                            fleet * 100.0
+                        ));
                     }
                 }
             }
@@ -333,7 +356,13 @@ impl Ground {
     fn scene(&self, day: NaiveDate) -> Result<Scene, EvaluateError> {
         let time = day_time(&self.city, day).ok_or(EvaluateError::NoDay(day))?;
         let rides = self.recording.rides_within(&time);
-        let scene = Scene::new(&self.world, &self.city, &time, rides, &self.recording.shifts);
+        let scene = Scene::new(
+            &self.world,
+            &self.city,
+            &time,
+            rides,
+            &self.recording.shifts,
+        );
         if scene.trips.is_empty() {
             let days = self.recording.days(&self.city);
             return Err(EvaluateError::NoRides {
@@ -348,7 +377,11 @@ impl Ground {
     fn forecast_days(&self, judged: NaiveDate, question: &Question) -> Vec<NaiveDate> {
         match &question.forecast_from {
             Some(days) => days.clone(),
-            None => self.days().into_iter().filter(|&day| day < judged).collect(),
+            None => self
+                .days()
+                .into_iter()
+                .filter(|&day| day < judged)
+                .collect(),
         }
     }
 }
@@ -400,11 +433,15 @@ impl Player {
             chain_ms: self.chain_ms,
             pace: question.pace,
             candidates: CANDIDATES,
-            moves: self.moves.as_deref().zip(forecast).map(|(policy, forecast)| Moves {
-                policy,
-                forecast,
-                every_ms: MOVES_EVERY_MS,
-            }),
+            moves: self
+                .moves
+                .as_deref()
+                .zip(forecast)
+                .map(|(policy, forecast)| Moves {
+                    policy,
+                    forecast,
+                    every_ms: MOVES_EVERY_MS,
+                }),
         }
     }
 }
@@ -444,7 +481,15 @@ impl Draw<'_> {
             let start = Instant::now();
             let setup = player.setup(self.question, self.forecast);
             let world = &self.ground.world;
-            let outcome = sim::run(world, self.scene, &trips, &cabs, self.question.rules, &setup, self.seed);
+            let outcome = sim::run(
+                world,
+                self.scene,
+                &trips,
+                &cabs,
+                self.question.rules,
+                &setup,
+                self.seed,
+            );
             let seconds = start.elapsed().as_secs_f64();
             let blocks = match &first {
                 Some(first) => compare::blocks(&trips, first, &outcome.fates),
@@ -452,14 +497,27 @@ impl Draw<'_> {
             };
             let figures = figures(&trips, &outcome);
             first.get_or_insert(outcome.fates);
-            done(at, Played { figures, blocks, seconds });
+            done(
+                at,
+                Played {
+                    figures,
+                    blocks,
+                    seconds,
+                },
+            );
         }
     }
 
     fn perfect(&self) -> f64 {
         let trips = self.scene.trips_of(self.question.demand, self.seed);
         let cabs = self.scene.cabs_of(self.fleet, self.seed);
-        bound::served_share(&self.ground.world, self.scene, &trips, &cabs, &self.question.rules)
+        bound::served_share(
+            &self.ground.world,
+            self.scene,
+            &trips,
+            &cabs,
+            &self.question.rules,
+        )
     }
 }
 
@@ -478,7 +536,13 @@ struct Played3 {
 
 impl Tally {
     fn new(question: &Question) -> Self {
-        let row = || question.policies.iter().map(|_| Played3::default()).collect();
+        let row = || {
+            question
+                .policies
+                .iter()
+                .map(|_| Played3::default())
+                .collect()
+        };
         Self {
             cells: question.fleets.iter().map(|_| row()).collect(),
             perfect: vec![Vec::new(); question.fleets.len()],
@@ -496,7 +560,11 @@ impl Tally {
         cell.seconds += played.seconds;
     }
 
-    fn report(self, question: &Question, forecast_from: Option<(NaiveDate, NaiveDate, usize)>) -> Report {
+    fn report(
+        self,
+        question: &Question,
+        forecast_from: Option<(NaiveDate, NaiveDate, usize)>,
+    ) -> Report {
         let perfect = question.fleets.iter().zip(&self.perfect);
         let perfect = perfect.filter(|(_, shares)| !shares.is_empty());
         let perfect = perfect.map(|(&fleet, shares)| Perfect {

@@ -4,12 +4,11 @@
 
 use std::ops::Range;
 
-use hexcab_cities::{City, replay::{Ride, Shift}};
-use hexcab_road::{
-    HourOfWeek, HubLabels, RoadGraph, Spread,
-    graph::Place,
-    labels::NO_WAY,
+use hexcab_cities::{
+    City,
+    replay::{Ride, Shift},
 };
+use hexcab_road::{HourOfWeek, HubLabels, RoadGraph, Spread, graph::Place, labels::NO_WAY};
 use hexcab_types::{Point, Timestamp};
 use rand::{RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -41,7 +40,11 @@ impl World {
     pub fn new(graph: RoadGraph) -> Self {
         let labels = HubLabels::of(&graph);
         let origin = graph.nodes()[0].point;
-        let nodes = graph.nodes().iter().map(|node| flat(origin, node.point)).collect();
+        let nodes = graph
+            .nodes()
+            .iter()
+            .map(|node| flat(origin, node.point))
+            .collect();
         let fastest_m_ms = (graph.fastest_m_s() / 1_000.0) as f32;
         Self {
             graph,
@@ -155,7 +158,13 @@ pub struct Scene {
 
 impl Scene {
     /// The requests of `rides` that lie on the streets, and all `shifts`.
-    pub fn new(world: &World, city: &City, time: &Range<Timestamp>, rides: &[Ride], shifts: &[Shift]) -> Self {
+    pub fn new(
+        world: &World,
+        city: &City,
+        time: &Range<Timestamp>,
+        rides: &[Ride],
+        shifts: &[Shift],
+    ) -> Self {
         let spot = |point| {
             let place = world.graph.place(point)?;
             Some(Spot {

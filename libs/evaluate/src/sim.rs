@@ -10,11 +10,7 @@ mod drive;
 mod moves;
 mod window;
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    time::Instant,
-};
+use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
 
 use hexcab_matching::{Policy, reposition::Reposition};
 use hexcab_road::Spread;
@@ -169,17 +165,35 @@ struct TripNow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// A cab gets where it was going.
-    Arrive { cab: usize, epoch: u32 },
+    Arrive {
+        cab: usize,
+        epoch: u32,
+    },
     /// A rider is set down.
-    Drop { cab: usize },
-    Start { cab: usize },
-    End { cab: usize },
-    Request { trip: usize },
+    Drop {
+        cab: usize,
+    },
+    Start {
+        cab: usize,
+    },
+    End {
+        cab: usize,
+    },
+    Request {
+        trip: usize,
+    },
     /// Nobody is on the way yet.
-    GiveUp { trip: usize },
-    Leave { trip: usize },
+    GiveUp {
+        trip: usize,
+    },
+    Leave {
+        trip: usize,
+    },
     /// A driver has refused.
-    Refused { cab: usize, trip: usize },
+    Refused {
+        cab: usize,
+        trip: usize,
+    },
     Window,
     Moves,
 }
@@ -272,13 +286,15 @@ impl CabNow {
 impl Sim<'_> {
     fn begin(&mut self) {
         for (cab, shift) in self.shifts.iter().enumerate() {
-            self.queue.push(Reverse((shift.start_ms, Event::Start { cab })));
+            self.queue
+                .push(Reverse((shift.start_ms, Event::Start { cab })));
             self.queue.push(Reverse((shift.end_ms, Event::End { cab })));
             let until = shift.end_ms.min(self.scene.length_ms);
             self.outcome.online_ms += (until - shift.start_ms).max(0);
         }
         for (trip, request) in self.trips.iter().enumerate() {
-            self.queue.push(Reverse((request.request_ms, Event::Request { trip })));
+            self.queue
+                .push(Reverse((request.request_ms, Event::Request { trip })));
         }
         if self.setup.moves.is_some() {
             self.queue.push(Reverse((0, Event::Moves)));
@@ -314,9 +330,13 @@ impl Sim<'_> {
     fn request(&mut self, trip: usize) {
         self.open.push(trip);
         let at = self.trips[trip].request_ms;
-        self.queue.push(Reverse((at + self.rules.patience_ms, Event::Leave { trip })));
+        self.queue.push(Reverse((
+            at + self.rules.patience_ms,
+            Event::Leave { trip },
+        )));
         if let Some(patience_ms) = self.rules.unassigned_ms {
-            self.queue.push(Reverse((at + patience_ms, Event::GiveUp { trip })));
+            self.queue
+                .push(Reverse((at + patience_ms, Event::GiveUp { trip })));
         }
         self.want_window();
     }
@@ -416,7 +436,8 @@ impl Sim<'_> {
         self.outcome.occupied_ms += ride.ride_ms;
         self.cabs[cab].state = State::Riding(trip);
         self.cabs[cab].free_at_ms = self.now + expected_ms;
-        self.queue.push(Reverse((self.now + ride.ride_ms, Event::Drop { cab })));
+        self.queue
+            .push(Reverse((self.now + ride.ride_ms, Event::Drop { cab })));
     }
 
     fn drop_off(&mut self, cab: usize) {
@@ -504,7 +525,8 @@ impl Sim<'_> {
             return;
         };
         let epoch = self.cabs[cab].epoch;
-        self.queue.push(Reverse((drive.arrive_ms, Event::Arrive { cab, epoch })));
+        self.queue
+            .push(Reverse((drive.arrive_ms, Event::Arrive { cab, epoch })));
         self.cabs[cab].state = State::Moving(drive);
     }
 
@@ -516,7 +538,8 @@ impl Sim<'_> {
             return false;
         };
         let epoch = self.cabs[cab].epoch;
-        self.queue.push(Reverse((drive.arrive_ms, Event::Arrive { cab, epoch })));
+        self.queue
+            .push(Reverse((drive.arrive_ms, Event::Arrive { cab, epoch })));
         self.cabs[cab].state = State::Fetching(trip, drive);
         self.trips_now[trip].cab = Some(cab);
         true

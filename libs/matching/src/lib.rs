@@ -18,5 +18,7 @@ pub mod reposition;
 mod row;
 pub mod window;
 
-pub use policy::{Batched, Chained, Nearest, Options, POLICIES, Policy, PolicyError, Swaps, policy};
+pub use policy::{
+    Batched, Chained, Nearest, Options, POLICIES, Policy, PolicyError, Swaps, policy,
+};
 pub use window::{Candidate, OpenRequest, Pair, Plan, Window};

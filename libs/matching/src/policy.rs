@@ -19,12 +19,7 @@ use crate::{
 };
 
 /// The names that [`policy`] knows.
-pub const POLICIES: [&str; 4] = [
-    Nearest::NAME,
-    Batched::NAME,
-    Swaps::NAME,
-    Chained::NAME,
-];
+pub const POLICIES: [&str; 4] = [Nearest::NAME, Batched::NAME, Swaps::NAME, Chained::NAME];
 
 /// A rule for who picks up whom.
 pub trait Policy: Send + Sync {

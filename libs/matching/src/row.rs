@@ -26,7 +26,10 @@ impl Row {
     /// The pair that this row is already; it costs nothing when its driver is not among the candidates.
     pub fn held_pair(&self) -> Option<Pair> {
         let driver = self.held?;
-        let known = self.drivers.iter().find(|(candidate, _)| *candidate == driver);
+        let known = self
+            .drivers
+            .iter()
+            .find(|(candidate, _)| *candidate == driver);
         Some(Pair {
             trip: self.trip,
             driver,

@@ -23,15 +23,25 @@ const TOP: f64 = 40.0;
 const BOTTOM: f64 = 50.0;
 
 /// Told apart by the colour-blind, too (Okabe and Ito).
-const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777"];
+const COLOURS: [&str; 7] = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777",
+];
 
 /// The plots of an answer.
 pub fn plots(report: &Report) -> Vec<Plot> {
     let figures: [(&str, &str, fn(&Figures) -> f64); 4] = [
-        ("served.svg", "Riders served, % of all", |it| it.served_share * 100.0),
+        ("served.svg", "Riders served, % of all", |it| {
+            it.served_share * 100.0
+        }),
         ("wait.svg", "Mean wait, seconds", |it| it.wait_mean_s),
-        ("within-5-min.svg", "Picked up within 5 minutes, % of all", |it| it.within_5_min_share * 100.0),
-        ("empty.svg", "Driven empty a ride, km", |it| it.empty_m_a_ride / 1_000.0),
+        (
+            "within-5-min.svg",
+            "Picked up within 5 minutes, % of all",
+            |it| it.within_5_min_share * 100.0,
+        ),
+        ("empty.svg", "Driven empty a ride, km", |it| {
+            it.empty_m_a_ride / 1_000.0
+        }),
     ];
     figures
         .into_iter()
@@ -81,14 +91,24 @@ fn svg(title: &str, series: &[Series]) -> String {
         text,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#666\">"
     );
-    let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"22\" font-size=\"15\">{title}</text>");
+    let _ = writeln!(
+        text,
+        "<text x=\"{LEFT}\" y=\"22\" font-size=\"15\">{title}</text>"
+    );
     let mut value = 0.0;
     while value <= top + step / 2.0 {
         let at = y(value);
         let (end, label) = (WIDTH - RIGHT, LEFT - 8.0);
-        let _ = writeln!(text, "<path d=\"M{LEFT} {at:.1}H{end}\" stroke=\"#999\" stroke-opacity=\".4\"/>");
+        let _ = writeln!(
+            text,
+            "<path d=\"M{LEFT} {at:.1}H{end}\" stroke=\"#999\" stroke-opacity=\".4\"/>"
+        );
         let decimals = usize::from(step < 1.0);
-        let _ = writeln!(text, "<text x=\"{label}\" y=\"{:.1}\" text-anchor=\"end\">{value:.decimals$}</text>", at + 4.0);
+        let _ = writeln!(
+            text,
+            "<text x=\"{label}\" y=\"{:.1}\" text-anchor=\"end\">{value:.decimals$}</text>",
+            at + 4.0
+        );
         value += step;
     }
     let mut fleets: Vec<f64> = points().map(|point| point.0).collect();
@@ -96,19 +116,46 @@ fn svg(title: &str, series: &[Series]) -> String {
     fleets.dedup();
     for fleet in fleets {
         let (at, under) = (x(fleet), HEIGHT - BOTTOM + 18.0);
-        let _ = writeln!(text, "<text x=\"{at:.1}\" y=\"{under}\" text-anchor=\"middle\">{fleet:.0} %</text>");
+        let _ = writeln!(
+            text,
+            "<text x=\"{at:.1}\" y=\"{under}\" text-anchor=\"middle\">{fleet:.0} %</text>"
+        );
     }
-    let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{}\">share of the recorded cabs</text>", HEIGHT - 12.0);
+    let _ = writeln!(
+        text,
+        "<text x=\"{LEFT}\" y=\"{}\">share of the recorded cabs</text>",
+        HEIGHT - 12.0
+    );
     for (at, Series { name, points }) in series.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];
-        let line: Vec<String> = points.iter().map(|&(fleet, value)| format!("{:.1},{:.1}", x(fleet), y(value))).collect();
-        let _ = writeln!(text, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", line.join(" "));
+        let line: Vec<String> = points
+            .iter()
+            .map(|&(fleet, value)| format!("{:.1},{:.1}", x(fleet), y(value)))
+            .collect();
+        let _ = writeln!(
+            text,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            line.join(" ")
+        );
         for &(fleet, value) in points {
-            let _ = writeln!(text, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{colour}\"/>", x(fleet), y(value));
+            let _ = writeln!(
+                text,
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{colour}\"/>",
+                x(fleet),
+                y(value)
+            );
         }
         let (beside, down) = (WIDTH - RIGHT + 14.0, TOP + 18.0 * at as f64 + 6.0);
-        let _ = writeln!(text, "<circle cx=\"{beside}\" cy=\"{down}\" r=\"4\" fill=\"{colour}\"/>");
-        let _ = writeln!(text, "<text x=\"{}\" y=\"{}\">{name}</text>", beside + 9.0, down + 4.0);
+        let _ = writeln!(
+            text,
+            "<circle cx=\"{beside}\" cy=\"{down}\" r=\"4\" fill=\"{colour}\"/>"
+        );
+        let _ = writeln!(
+            text,
+            "<text x=\"{}\" y=\"{}\">{name}</text>",
+            beside + 9.0,
+            down + 4.0
+        );
     }
     text.push_str("</svg>\n");
     text

@@ -28,7 +28,12 @@ fn report() -> Report {
         follow: 1.0,
         lines: vec![
             line(0.6, "nearest", 0.8, None),
-            line(0.6, "swaps+flow", 0.9, Some(crate::compare::Gain::default())),
+            line(
+                0.6,
+                "swaps+flow",
+                0.9,
+                Some(crate::compare::Gain::default()),
+            ),
         ],
         perfect: vec![Perfect {
             fleet: 0.6,
@@ -41,9 +46,19 @@ fn report() -> Report {
 fn only_what_is_between_the_marks_is_replaced() {
     let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
     let once = into_page(&page, &report(), "plots").unwrap();
-    assert!(once.starts_with(&format!("before\n{BEGIN}\n")) && once.ends_with(&format!("{END}\nafter\n")), "{once}");
-    assert!(!once.contains("old") && once.contains("| 60 % | swaps+flow | 90.0 | 100 |"), "{once}");
-    assert!(once.contains("15 % of offers refused") && once.contains("| 60 % | 99.0 |"), "{once}");
+    assert!(
+        once.starts_with(&format!("before\n{BEGIN}\n"))
+            && once.ends_with(&format!("{END}\nafter\n")),
+        "{once}"
+    );
+    assert!(
+        !once.contains("old") && once.contains("| 60 % | swaps+flow | 90.0 | 100 |"),
+        "{once}"
+    );
+    assert!(
+        once.contains("15 % of offers refused") && once.contains("| 60 % | 99.0 |"),
+        "{once}"
+    );
     assert_eq!(into_page(&once, &report(), "plots").unwrap(), once);
 }
 

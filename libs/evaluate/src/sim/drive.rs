@@ -97,7 +97,13 @@ pub(super) struct Drive {
 impl Drive {
     /// The fastest drive from where a cab is: none where there is no way. `scale` is real milliseconds for each of the
     /// graph's, the hour's factor among them.
-    pub fn new(world: &World, from: &Whereabouts, target: Target, now_ms: i64, scale: f64) -> Option<Self> {
+    pub fn new(
+        world: &World,
+        from: &Whereabouts,
+        target: Target,
+        now_ms: i64,
+        scale: f64,
+    ) -> Option<Self> {
         let mut best: Option<(f32, Start, Option<u32>, f32, f32)> = None;
         let mut consider = |ms: f32, way: (Start, Option<u32>, f32, f32)| {
             if best.is_none_or(|(least, ..)| ms < least) {
@@ -120,7 +126,10 @@ impl Drive {
             for (node, end_ms, end_m) in ends.into_iter().flatten() {
                 let ms = world.labels.ms(start.node, node);
                 if ms != hexcab_road::labels::NO_WAY {
-                    consider(start.ms + ms as f32 + end_ms, (*start, Some(node), end_m, end_ms));
+                    consider(
+                        start.ms + ms as f32 + end_ms,
+                        (*start, Some(node), end_m, end_ms),
+                    );
                 }
             }
         }

@@ -100,14 +100,18 @@ impl Sim<'_> {
             }
         }
         let trips_now = &self.trips_now;
-        self.open.retain(|&trip| trips_now[trip].cab.is_none() && !trips_now[trip].asking);
+        self.open
+            .retain(|&trip| trips_now[trip].cab.is_none() && !trips_now[trip].asking);
     }
 
     /// The cabs that a window may use.
     fn near(&mut self, factor: f64) -> Vec<Near> {
         let (now, world) = (self.now, self.world);
-        let (swaps, swap_until_ms, chain_ms) =
-            (self.setup.swaps, self.setup.swap_until_ms, self.setup.chain_ms);
+        let (swaps, swap_until_ms, chain_ms) = (
+            self.setup.swaps,
+            self.setup.swap_until_ms,
+            self.setup.chain_ms,
+        );
         let mut near = Vec::new();
         for (at, cab) in self.cabs.iter_mut().enumerate() {
             if cab.thinking_until_ms > now {
@@ -127,7 +131,11 @@ impl Sim<'_> {
                     if chain_ms.is_none_or(|most| left_ms > most) || cab.shift_over {
                         continue;
                     }
-                    (Whereabouts::standing(&self.trips[*trip].dropoff), cab.next, left_ms)
+                    (
+                        Whereabouts::standing(&self.trips[*trip].dropoff),
+                        cab.next,
+                        left_ms,
+                    )
                 }
                 State::Off => continue,
             };
@@ -225,10 +233,16 @@ impl Sim<'_> {
         for trip in chosen {
             let own = holders[&trip];
             let patience_ms = self.trips[trip].request_ms + self.rules.patience_ms - self.now;
-            let is_in_play = |candidate: &Near| {
-                candidate.holds.is_none_or(|held| seen.contains(&held))
-            };
-            let mut etas = self.etas(trip, patience_ms as f64, SWAP_CANDIDATES, near, factor, is_in_play);
+            let is_in_play =
+                |candidate: &Near| candidate.holds.is_none_or(|held| seen.contains(&held));
+            let mut etas = self.etas(
+                trip,
+                patience_ms as f64,
+                SWAP_CANDIDATES,
+                near,
+                factor,
+                is_in_play,
+            );
             if !etas.iter().any(|&(at, _)| at == own) {
                 let arrive_ms = match &self.cabs[near[own].cab].state {
                     State::Fetching(_, drive) => drive.arrive_ms,
@@ -271,7 +285,12 @@ impl Sim<'_> {
         }
     }
 
-    fn request_row(&self, trip: usize, etas: &[Eta], near: &[Near]) -> (OpenRequest, Vec<Candidate>) {
+    fn request_row(
+        &self,
+        trip: usize,
+        etas: &[Eta],
+        near: &[Near],
+    ) -> (OpenRequest, Vec<Candidate>) {
         let ride = &self.trips[trip];
         let waited_ms = self.now - ride.request_ms;
         let request = OpenRequest {
@@ -300,7 +319,9 @@ impl Sim<'_> {
             return 0.0;
         };
         let zone = moves.forecast.zone_of_node[node as usize] as usize;
-        self.place_cost_s.get(zone).map_or(0.0, |&cost_s| f64::from(cost_s))
+        self.place_cost_s
+            .get(zone)
+            .map_or(0.0, |&cost_s| f64::from(cost_s))
     }
 
     /// Asks the drivers of new pairs, and leaves those that agree. A free driver who refuses an open trip leaves it to be
@@ -327,7 +348,8 @@ impl Sim<'_> {
                 self.trips_now[trip].asking = true;
                 let answer_ms = self.now + self.rules.refusal_ms;
                 self.cabs[cab].thinking_until_ms = answer_ms;
-                self.queue.push(Reverse((answer_ms, Event::Refused { cab, trip })));
+                self.queue
+                    .push(Reverse((answer_ms, Event::Refused { cab, trip })));
             }
         }
         let holds = |trip: usize, cab: usize| {

@@ -3,9 +3,7 @@
 //! Invariants: those of [`least`]. Does not: know how long the present ride still takes; the caller says so
 //! (`free_in_s`), and where that is a guess the policy loses more than it gains.
 
-use super::{
-    Options, Policy, PolicyError, batched::pair_s, in_time, least, swaps::swap_s, to_ms,
-};
+use super::{Options, Policy, PolicyError, batched::pair_s, in_time, least, swaps::swap_s, to_ms};
 use crate::window::{Candidate, OpenRequest, Plan, Window};
 
 /// Minimum-cost assignment over free drivers and those about to be free.

@@ -39,7 +39,10 @@ impl Policy for Swaps {
 
     fn cost_ms(&self, request: &OpenRequest, candidate: &Candidate) -> Option<i64> {
         eligible(request, candidate, &self.options).then(|| {
-            to_ms(pair_s(request, candidate, &self.options) + swap_s(request, candidate, &self.options))
+            to_ms(
+                pair_s(request, candidate, &self.options)
+                    + swap_s(request, candidate, &self.options),
+            )
         })
     }
 

@@ -153,7 +153,10 @@ impl Flow {
             late_s: coming.in_s.max(0.0) * coming_weight,
             idle: None,
         };
-        let soon = outlook.coming.iter().filter(|coming| coming.in_s <= coming_s);
+        let soon = outlook
+            .coming
+            .iter()
+            .filter(|coming| coming.in_s <= coming_s);
         outlook
             .idle
             .iter()
@@ -264,7 +267,12 @@ impl<'a> Wants<'a> {
         };
         let row = self.outlook.travel.from(unit.zone);
         // Two plain passes, so that the compiler makes vectors of them: this is where the time goes.
-        let nets = || self.chance.iter().zip(row).map(|(chance, s)| chance - s * self.scale);
+        let nets = || {
+            self.chance
+                .iter()
+                .zip(row)
+                .map(|(chance, s)| chance - s * self.scale)
+        };
         let most = nets().fold(f32::NEG_INFINITY, f32::max);
         let late = unit.late_s / self.options.value_s;
         let move_net = most - late - self.options.least_gain;
@@ -304,7 +312,11 @@ impl<'a> Wants<'a> {
     fn place_cost_s(&self) -> Vec<f32> {
         let worth = |zone: usize| {
             let row = self.outlook.travel.from(zone as u32);
-            let nets = self.chance.iter().zip(row).map(|(chance, s)| chance - s * self.scale);
+            let nets = self
+                .chance
+                .iter()
+                .zip(row)
+                .map(|(chance, s)| chance - s * self.scale);
             nets.fold(f32::NEG_INFINITY, f32::max)
         };
         let worths: Vec<f32> = (0..self.zones.len()).map(worth).collect();

@@ -46,12 +46,20 @@ fn a_driver_goes_where_riders_are_expected() {
 
 #[test]
 fn a_driver_stays_where_riders_are_expected_as_much() {
-    assert_eq!(goals(&advice(&line(2, MINUTE), &[0.001, 0.001], &[idle(0)], &[])), []);
+    assert_eq!(
+        goals(&advice(&line(2, MINUTE), &[0.001, 0.001], &[idle(0)], &[])),
+        []
+    );
 }
 
 #[test]
 fn of_two_drivers_the_nearer_one_goes_and_one_is_enough() {
-    let advice = advice(&line(4, 5.0 * MINUTE), &[0.0, 0.0002, 0.0, 0.0002], &[idle(1), idle(2)], &[]);
+    let advice = advice(
+        &line(4, 5.0 * MINUTE),
+        &[0.0, 0.0002, 0.0, 0.0002],
+        &[idle(1), idle(2)],
+        &[],
+    );
     assert_eq!(goals(&advice), [(1, 3)]);
 }
 
@@ -68,7 +76,10 @@ fn a_rider_about_to_be_set_down_there_saves_the_drive() {
     };
     let rates = [0.0, 0.0002];
     assert_eq!(goals(&advice(&travel, &rates, &[idle(0)], &[soon])), []);
-    assert_eq!(goals(&advice(&travel, &rates, &[idle(0)], &[late])), [(0, 1)]);
+    assert_eq!(
+        goals(&advice(&travel, &rates, &[idle(0)], &[late])),
+        [(0, 1)]
+    );
 }
 
 #[test]
@@ -86,7 +97,15 @@ fn a_driver_on_the_way_is_not_told_again() {
         bound_for: Some(2),
         ..idle(0)
     };
-    assert_eq!(goals(&advice(&line(3, 5.0 * MINUTE), &[0.0, 0.0, 0.01], &[bound], &[])), []);
+    assert_eq!(
+        goals(&advice(
+            &line(3, 5.0 * MINUTE),
+            &[0.0, 0.0, 0.01],
+            &[bound],
+            &[]
+        )),
+        []
+    );
 }
 
 #[test]
@@ -112,7 +131,10 @@ fn options_that_cannot_be_are_refused_and_so_are_unknown_names() {
     };
     assert!(Flow::new(worthless).is_err());
     let error = reposition("tides", FlowOptions::default()).err().unwrap();
-    assert_eq!(error.to_string(), "there is no repositioning policy \"tides\"; known are flow");
+    assert_eq!(
+        error.to_string(),
+        "there is no repositioning policy \"tides\"; known are flow"
+    );
 }
 
 proptest! {
