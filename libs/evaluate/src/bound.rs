@@ -18,7 +18,7 @@ use crate::{
 /// Links of each start and ride.
 const LINKS: usize = 40;
 
-/// A ride is linked to those asked for within this time of its end, in milliseconds.
+/// A ride is linked to those asked for within this time of its end, in milliseconds, and to later ones where these are few.
 const AHEAD_MS: i64 = 2_700_000;
 
 /// What a rider not served costs: more than any drive of the day.
@@ -101,16 +101,15 @@ impl Links<'_> {
         let first = self
             .trips
             .partition_point(|trip| trip.request_ms < free_ms - patience_ms);
-        let last = self
-            .trips
-            .partition_point(|trip| trip.request_ms < free_ms + AHEAD_MS);
         let factor = self.scene.factor(free_ms);
         let pace = factor / f64::from(self.world.fastest_m_ms);
         let leave = place.place.leave.iter().flatten();
         self.spread.away(leave.map(|end| (end.node, end.ms)));
         let mut soonest: Vec<(i64, usize, i64)> = Vec::new();
-        for at in first..last {
-            let trip = &self.trips[at];
+        for (at, trip) in self.trips.iter().enumerate().skip(first) {
+            if trip.request_ms > free_ms + AHEAD_MS && soonest.len() >= LINKS {
+                break;
+            }
             let slack_ms = trip.request_ms + patience_ms - free_ms;
             if f64::from(apart_m(place.flat, trip.pickup.flat)) * pace > slack_ms as f64 {
                 continue;

@@ -357,8 +357,8 @@ impl Sim<'_> {
     fn window(&mut self) {
         self.window_at = None;
         self.last_window = self.now;
-        let swaps_only = self.open.is_empty() && !(self.setup.swaps && !self.fresh.is_empty());
-        if swaps_only {
+        let may_swap = self.setup.swaps && !self.fresh.is_empty();
+        if self.open.is_empty() && !may_swap {
             self.fresh.clear();
             return;
         }

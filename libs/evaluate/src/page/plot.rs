@@ -27,9 +27,12 @@ const COLOURS: [&str; 7] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777",
 ];
 
+/// A figure that is plotted.
+type Value = fn(&Figures) -> f64;
+
 /// The plots of an answer.
 pub fn plots(report: &Report) -> Vec<Plot> {
-    let figures: [(&str, &str, fn(&Figures) -> f64); 4] = [
+    let figures: [(&str, &str, Value); 4] = [
         ("served.svg", "Riders served, % of all", |it| {
             it.served_share * 100.0
         }),
@@ -59,7 +62,7 @@ struct Series {
     points: Vec<(f64, f64)>,
 }
 
-fn series(report: &Report, value: fn(&Figures) -> f64) -> Vec<Series> {
+fn series(report: &Report, value: Value) -> Vec<Series> {
     let mut all: Vec<Series> = Vec::new();
     for line in &report.lines {
         let name = line.policy.to_string();

@@ -355,7 +355,7 @@ impl Sim<'_> {
         let holds = |trip: usize, cab: usize| {
             self.trips_now[trip].cab.is_some() || by_cab[&cab].holds.is_some()
         };
-        pairs.retain(|&(trip, cab)| !refused.contains(&trip) && !(broken && holds(trip, cab)));
+        pairs.retain(|&(trip, cab)| !(refused.contains(&trip) || broken && holds(trip, cab)));
         pairs
     }
 

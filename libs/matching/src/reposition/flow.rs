@@ -40,9 +40,9 @@ impl Default for FlowOptions {
         Self {
             horizon_s: 1_500.0,
             value_s: 6_000.0,
-            least_gain: 0.1,
+            least_gain: 0.2,
             reach_s: 1_800.0,
-            coming_s: 120.0,
+            coming_s: 600.0,
             coming_weight: 0.5,
         }
     }
