@@ -36,9 +36,11 @@ use client::{Change, Client};
 use paused::Paused;
 use positions::Positions;
 use reach::Reach;
+pub(crate) use refused::is_said;
+use refused::is_refused;
 use tail::{Edge, Tail};
 
-/// How often the database may refuse an event before it is put aside: about three seconds by default.
+/// How often in a row the database may refuse an event before it is put aside: about three seconds by default.
 const REFUSALS_MAX: u32 = 6;
 
 /// Why an event was not handled.
@@ -257,8 +259,8 @@ impl Consumer {
             return Ok(());
         }
         state.positions.at(&self.name, &partition, record.offset());
-        let tried = state.paused.tries(&partition);
-        match self.dispose(producer, record, tried).await? {
+        let refusals = state.paused.refusals(&partition);
+        match self.dispose(producer, record, refusals).await? {
             Ok(()) => {
                 state.paused.forget(&partition);
                 state.positions.done(&partition, record.offset());
@@ -271,7 +273,7 @@ impl Consumer {
             Err(cause) => {
                 let wait = state
                     .paused
-                    .pause(client, &partition, record.offset())
+                    .pause(client, &partition, record.offset(), is_refused(&cause))
                     .await?;
                 tracing::warn!(consumer = self.name, topic = record.topic(), partition = record.partition(), %cause, ?wait, "partition paused");
             }
@@ -279,7 +281,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Has the record handled or put aside, after so many tries in vain; the inner error is why that must be tried again.
+    /// Has the record handled or put aside, after so many refusals in a row; the inner error is why that must be tried again.
     ///
     /// # Errors
     /// When the producer of dead letters failed for good.
@@ -287,7 +289,7 @@ impl Consumer {
         &self,
         producer: &Producer,
         record: &BorrowedMessage<'_>,
-        tried: u32,
+        refusals: u32,
     ) -> anyhow::Result<Result<(), anyhow::Error>> {
         let (reason, at) = match Incoming::read(record) {
             Ok(event) => match self.handle(&event).await {
@@ -297,7 +299,7 @@ impl Consumer {
                 }
                 Err(Failure::Dependency(cause))
                     if inbox::is_forgotten(&cause)
-                        || refused::is_refused(&cause) && tried + 1 >= REFUSALS_MAX =>
+                        || is_refused(&cause) && refusals + 1 >= REFUSALS_MAX =>
                 {
                     (format!("{cause:#}"), Some(event.time))
                 }
