@@ -36,8 +36,8 @@ use client::{Change, Client};
 use paused::Paused;
 use positions::Positions;
 use reach::Reach;
-pub(crate) use refused::is_said;
 use refused::is_refused;
+pub(crate) use refused::is_said;
 use tail::{Edge, Tail};
 
 /// How often in a row the database may refuse an event before it is put aside: about three seconds by default.

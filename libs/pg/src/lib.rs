@@ -7,7 +7,7 @@
 //!
 //! Does not: know any table.
 
-mod door;
+mod breaker;
 pub mod embedded;
 mod error;
 mod one_trip;
@@ -26,7 +26,7 @@ use sqlx::{
 
 use tracing::{Span, field::Empty};
 
-use door::Door;
+use breaker::Breaker;
 use one_trip::Lines;
 
 pub use error::{PgError, PgFailure};
@@ -71,7 +71,7 @@ impl Default for PgConfig {
 pub struct Pg {
     pool: PgPool,
     lines: Arc<Lines>,
-    door: Arc<Door>,
+    breaker: Arc<Breaker>,
     database: String,
 }
 
@@ -114,9 +114,9 @@ impl Pg {
             ])
             .options(more.iter().copied());
         let database = options.get_database().unwrap_or_default().to_owned();
-        let door = Door::new(options.clone()).map_err(sqlx::Error::Io)?;
-        let door = Arc::new(door);
-        let lines = Arc::new(Lines::new(options.clone(), door.clone(), config));
+        let breaker = Breaker::new(options.clone()).map_err(sqlx::Error::Io)?;
+        let breaker = Arc::new(breaker);
+        let lines = Arc::new(Lines::new(options.clone(), breaker.clone(), config));
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
@@ -127,7 +127,7 @@ impl Pg {
         Ok(Self {
             pool,
             lines,
-            door,
+            breaker,
             database,
         })
     }
@@ -176,7 +176,7 @@ impl Pg {
     }
 
     /// Keeps a readiness component saying whether Postgres answers, until shutdown. While it does not, nobody else of this
-    /// pool tries to connect (see `door`).
+    /// pool tries to connect (see `breaker`).
     ///
     /// # Errors
     /// Never; the type is that of a task.
@@ -192,9 +192,9 @@ impl Pg {
                 if is_there {
                     return tokio::time::sleep(WATCH_EVERY).await;
                 }
-                self.door.close(&self.pool);
-                self.door.knock().await;
-                self.door.open(&self.pool);
+                self.breaker.open(&self.pool);
+                self.breaker.knock().await;
+                self.breaker.close(&self.pool);
             };
             tokio::select! {
                 () = next => {}
