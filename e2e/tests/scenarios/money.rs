@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hexcab_e2e::{City, Driver, Rider, eventually, new_key};
 use hexcab_proto::payment::v1::IntentState;
+use hexcab_types::{Currency, Money};
 use serde_json::{Value, json};
 
 use crate::{DROPOFF, Offered, PICKUP, code, offered, until_money};
@@ -203,5 +204,54 @@ pub async fn is_tipped_given_back_and_paid_out(city: Arc<City>) {
     assert_eq!(confirmed["state"], "CONFIRMED");
     // It came back: he is owed it still.
     until_owed(&ride.driver, pay + 200).await;
+    the_ledger_is_printed(&city, &ride.driver, [pay, 200]).await;
     ride.driver.leave(&city).await;
+}
+
+/// `hexcab ledger`: totals of zero, and what the driver earned and was tipped.
+async fn the_ledger_is_printed(city: &City, driver: &Driver, [pay, tip]: [i64; 2]) {
+    let usd = |minor| Money::new(minor, Currency::Usd).to_string();
+    let (code, text) = city.hexcab(&["ledger", "balance"]).await;
+    assert_eq!(code, 0, "{text}");
+    let zero = usd(0);
+    assert_eq!(row(&text, "total USD"), ["total USD", zero.as_str(), &zero]);
+
+    let account = format!("drivers/{}", driver.id);
+    let (code, text) = city.hexcab(&["ledger", "statement", &account]).await;
+    assert_eq!(code, 0, "{text}");
+    let (pay, both, tip) = (usd(pay), usd(pay + tip), usd(tip));
+    assert_eq!(
+        row(&text, "opening"),
+        ["", "opening", "", "", zero.as_str()]
+    );
+    assert_eq!(row(&text, "earning")[3..], [pay.as_str(), &pay]);
+    assert_eq!(row(&text, "tip")[3..], [tip.as_str(), &both]);
+    assert_eq!(
+        row(&text, "closing"),
+        ["", "closing", "", "", both.as_str()]
+    );
+    let (_, text) = city
+        .hexcab(&["ledger", "statement", &account, "--json"])
+        .await;
+    let told: Value = serde_json::from_str(&text).unwrap();
+    let lines = told["statements"][0]["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), 2, "{text}");
+
+    let nobody = "drivers/00000000-0000-0000-0000-000000000001";
+    for (account, complaint) in [(nobody, "has no account"), ("riders/1", "whose statement")] {
+        let (code, text) = city.hexcab(&["ledger", "statement", account]).await;
+        assert_ne!(code, 0, "{text}");
+        assert!(text.contains(complaint), "{text}");
+    }
+}
+
+/// The cells of a table's first row that has this one.
+fn row(table: &str, cell: &str) -> Vec<String> {
+    let cells = |line: &str| {
+        let cells = line.trim_matches('│').split('┆');
+        cells.map(|cell| cell.trim().to_owned()).collect()
+    };
+    let mut rows = table.lines().map(cells);
+    rows.find(|row: &Vec<String>| row.iter().any(|one| one == cell))
+        .unwrap_or_else(|| panic!("{cell}: {table}"))
 }

@@ -5,6 +5,8 @@
 //! - [`Failure::Dependency`] → the partition is paused, backing off to 30 s, and begins again with the same event;
 //!   nothing is lost, nothing overtakes, other partitions go on
 //! - an event that the inbox has forgotten ([`inbox`]) → put aside too: it must not have its effect twice
+//! - an event that the database refuses by a constraint, [`REFUSALS_MAX`] times in a row → put aside too: a rule says that
+//!   it must not be, and waiting changes no rule (a race may be lost once)
 
 mod client;
 mod ends;
@@ -12,6 +14,7 @@ mod lag;
 mod paused;
 mod positions;
 mod reach;
+mod refused;
 mod span;
 
 use std::sync::Arc;
@@ -32,6 +35,9 @@ use client::{Change, Client};
 use paused::Paused;
 use positions::Positions;
 use reach::Reach;
+
+/// How often the database may refuse an event before it is put aside: about three seconds by default.
+const REFUSALS_MAX: u32 = 6;
 
 /// Why an event was not handled.
 #[derive(Debug, thiserror::Error)]
@@ -238,7 +244,8 @@ impl Consumer {
             return Ok(());
         }
         state.positions.at(&self.name, &partition, record.offset());
-        match self.dispose(producer, record).await? {
+        let tried = state.paused.tries(&partition);
+        match self.dispose(producer, record, tried).await? {
             Ok(()) => {
                 state.paused.forget(&partition);
                 state.positions.done(&partition, record.offset());
@@ -259,7 +266,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Has the record handled or put aside; the inner error is why that must be tried again.
+    /// Has the record handled or put aside, after so many tries in vain; the inner error is why that must be tried again.
     ///
     /// # Errors
     /// When the producer of dead letters failed for good.
@@ -267,6 +274,7 @@ impl Consumer {
         &self,
         producer: &Producer,
         record: &BorrowedMessage<'_>,
+        tried: u32,
     ) -> anyhow::Result<Result<(), anyhow::Error>> {
         let (reason, at) = match Incoming::read(record) {
             Ok(event) => match self.handle(&event).await {
@@ -274,10 +282,13 @@ impl Consumer {
                     crash::point("consumer.handled");
                     return Ok(Ok(()));
                 }
-                Err(Failure::Dependency(cause)) if !inbox::is_forgotten(&cause) => {
-                    return Ok(Err(cause));
+                Err(Failure::Dependency(cause))
+                    if inbox::is_forgotten(&cause)
+                        || refused::is_refused(&cause) && tried + 1 >= REFUSALS_MAX =>
+                {
+                    (format!("{cause:#}"), Some(event.time))
                 }
-                Err(Failure::Dependency(cause)) => (format!("{cause:#}"), Some(event.time)),
+                Err(Failure::Dependency(cause)) => return Ok(Err(cause)),
                 Err(Failure::Poison(reason)) => (reason, Some(event.time)),
             },
             Err(problem) => (problem, None),

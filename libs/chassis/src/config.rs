@@ -20,7 +20,7 @@ use serde_json::Value;
 
 /// Set by a launcher: the process ends when this process id is no longer its parent.
 const EXIT_WITH_PARENT: &str = "HEXCAB_EXIT_WITH_PARENT";
-/// A fault that a chaos run gives to one process (see [`crate::crash`]).
+/// A fault that a chaos run gives to one process: the file that says at which point it dies (see [`crate::crash`]).
 pub(crate) const CRASH_POINT: &str = "HEXCAB_CRASH_POINT";
 /// Another: the file that says how much its clocks are off (see `clock/skew.rs`).
 pub(crate) const CLOCK_SKEW: &str = "HEXCAB_CLOCK_SKEW";

@@ -1,7 +1,9 @@
 //! Named crash points: places between two effects where a chaos run ends the process as `kill -9` does.
 //!
-//! Compiled in by the feature `crash-points` only; without it [`point`] is nothing. Armed by the environment at start:
-//! `HEXCAB_CRASH_POINT=name` dies when the point is reached, `name:3` when it is reached for the third time.
+//! Compiled in by the feature `crash-points` only; without it [`point`] is nothing. `HEXCAB_CRASH_POINT` names a file, which
+//! need not be there. While it says `name`, the process dies when that point is reached; `name:3`, when it is reached for the
+//! third time since. Whatever follows on further lines tells one order from another that says the same. The file is removed
+//! first, so that the next process does not die too.
 //! Does not: clean up, flush, or tell anybody but stderr: that is what it is for.
 
 /// The process dies here when it was armed for this name.
@@ -20,46 +22,58 @@ pub const fn compiled_in() -> bool {
 
 #[cfg(feature = "crash-points")]
 mod armed {
-    use std::sync::{
-        LazyLock,
-        atomic::{AtomicU32, Ordering},
-    };
+    use std::{path::PathBuf, sync::LazyLock};
 
-    /// What this process is armed for.
-    struct Armed {
-        name: String,
-        /// Times that it is still to be reached, the last one included.
-        left: AtomicU32,
-    }
+    use parking_lot::Mutex;
 
-    static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
+    static FILE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         #[expect(
             clippy::disallowed_methods,
             reason = "a fault is given to one process from outside, and to no configuration file"
         )]
-        let spec = std::env::var(crate::config::CRASH_POINT).ok()?;
-        Some(read(&spec))
+        let file = std::env::var(crate::config::CRASH_POINT).ok()?;
+        Some(file.into())
     });
 
-    fn read(spec: &str) -> Armed {
-        let (name, times) = match spec.rsplit_once(':') {
-            Some((name, times)) => (name, times.parse().unwrap_or(1)),
-            None => (spec, 1),
-        };
-        Armed {
-            name: name.to_owned(),
-            left: AtomicU32::new(times),
+    static ARMED: Mutex<Armed> = Mutex::new(Armed {
+        order: String::new(),
+        left: 0,
+    });
+
+    /// What this process is armed for.
+    struct Armed {
+        /// As it is written in the file.
+        order: String,
+        /// Times that the point is still to be reached, the last one included.
+        left: u32,
+    }
+
+    impl Armed {
+        /// Counts one arrival under this order; true at the one that kills.
+        fn is_last(&mut self, order: &str, name: &str) -> bool {
+            let line = order.lines().next().unwrap_or_default();
+            let (wanted, times) = match line.rsplit_once(':') {
+                Some((wanted, times)) => (wanted, times.parse().unwrap_or(1)),
+                None => (line, 1),
+            };
+            if order != self.order {
+                (self.order, self.left) = (order.to_owned(), times);
+            }
+            if wanted != name || self.left == 0 {
+                return false;
+            }
+            self.left -= 1;
+            self.left == 0
         }
     }
 
-    /// Counts one arrival; true at the one that kills.
-    fn is_last(armed: &Armed, name: &str) -> bool {
-        armed.name == name && armed.left.fetch_sub(1, Ordering::Relaxed) == 1
-    }
-
     pub fn reach(name: &'static str) {
-        let Some(armed) = ARMED.as_ref() else { return };
-        if is_last(armed, name) {
+        let Some(file) = FILE.as_ref() else { return };
+        let Ok(order) = std::fs::read_to_string(file) else {
+            return;
+        };
+        if ARMED.lock().is_last(&order, name) {
+            let _ = std::fs::remove_file(file);
             eprintln!("crash point {name} reached: killing this process");
             let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::SIGKILL);
             // The signal is on its way; nothing more may happen here.
@@ -75,12 +89,22 @@ mod armed {
 
         #[test]
         fn a_point_kills_at_its_arrival_and_no_other() {
-            let armed = read("payment.hold.asked:2");
-            assert!(!is_last(&armed, "payment.hold.known"));
-            assert!(!is_last(&armed, "payment.hold.asked"));
-            assert!(is_last(&armed, "payment.hold.asked"));
-            assert!(!is_last(&armed, "payment.hold.asked"));
-            assert!(is_last(&read("relay.sent"), "relay.sent"));
+            let (order, mut armed) = (
+                "payment.hold.asked:2\nfirst",
+                Armed {
+                    order: String::new(),
+                    left: 0,
+                },
+            );
+            assert!(!armed.is_last(order, "payment.hold.known"));
+            assert!(!armed.is_last(order, "payment.hold.asked"));
+            assert!(armed.is_last(order, "payment.hold.asked"));
+            assert!(!armed.is_last(order, "payment.hold.asked"));
+            // The same once more, and another.
+            let again = "payment.hold.asked:2\nsecond";
+            assert!(!armed.is_last(again, "payment.hold.asked"));
+            assert!(armed.is_last("relay.sent", "relay.sent"));
+            assert!(!armed.is_last("", "relay.sent"));
         }
     }
 }

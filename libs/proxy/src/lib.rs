@@ -19,6 +19,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// How long a server may take to let a connection in. One that is starting may drop them for minutes, while clients come
+/// again and again: those that are waiting would take every descriptor that this process may have.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+
 /// How connections are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -154,8 +158,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: &Tasks) {
 
 async fn serve(client: TcpStream, shared: &Shared) {
     let (upstream, cut) = (*shared.upstream.lock(), shared.cut.lock().clone());
-    let Ok(server) = TcpStream::connect(upstream).await else {
-        return;
+    let connecting = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(upstream));
+    let server = tokio::select! {
+        connected = connecting => match connected {
+            Ok(Ok(server)) => server,
+            Ok(Err(_)) | Err(_) => return,
+        },
+        () = cut.cancelled() => return,
     };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     tokio::select! {

@@ -20,19 +20,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Looks every 10 ms until the fact is there, and panics after 20 s: what a test does instead of sleeping.
-pub async fn eventually<T, F, Fut>(mut look: F) -> T
+pub async fn eventually<T, F, Fut>(look: F) -> T
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
 {
-    let until = tokio::time::Instant::now() + PATIENCE;
+    within(PATIENCE, "the fact", look).await
+}
+
+/// The same with another patience, for what takes its time; panics with what was waited for.
+pub async fn within<T, F, Fut>(patience: Duration, what: &str, mut look: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let until = tokio::time::Instant::now() + patience;
     loop {
         if let Some(found) = look().await {
             return found;
         }
         assert!(
             tokio::time::Instant::now() < until,
-            "not within {PATIENCE:?}"
+            "not within {patience:?}: {what}"
         );
         tokio::time::sleep(LOOK_EVERY).await;
     }

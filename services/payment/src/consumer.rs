@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hexcab_bus::{Failure, Handler, Incoming};
+use hexcab_ledger::LedgerError;
 use tokio::sync::Notify;
 
 use crate::{
@@ -40,13 +41,14 @@ impl Handler for TripListener {
 /// Poison is what no retry can heal.
 fn failure(error: StoreError) -> Failure {
     match error {
-        StoreError::Settlement(error) => Failure::Poison(error.to_string()),
+        StoreError::Settlement(_)
+        | StoreError::Refused(_)
+        | StoreError::Contradiction(_)
+        | StoreError::Ledger(LedgerError::Refused(_))
+        | StoreError::Amount(_) => Failure::Poison(format!("{:#}", anyhow::Error::from(error))),
         StoreError::Pg(_)
         | StoreError::LeaseLost
-        | StoreError::Refused(_)
         | StoreError::Ledger(_)
-        | StoreError::Contradiction(_)
-        | StoreError::Amount(_)
         | StoreError::Unreadable(_) => Failure::Dependency(error.into()),
     }
 }

@@ -29,6 +29,7 @@ pub struct Paused {
 }
 
 struct Pause {
+    tries: u32,
     wait: Duration,
     until: Option<Instant>,
 }
@@ -58,12 +59,21 @@ impl Paused {
         tokio::task::spawn_blocking(move || move_back(&moving, &which, offset))
             .await
             .context("move the partition back")??;
-        let last = self.last.get(partition).map(|last| last.wait);
-        let wait = self.backoff.after(last);
-        let until = Some(Instant::now() + wait);
-        self.last.insert(partition.clone(), Pause { wait, until });
+        let last = self.last.get(partition);
+        let wait = self.backoff.after(last.map(|last| last.wait));
+        let pause = Pause {
+            tries: self.tries(partition) + 1,
+            wait,
+            until: Some(Instant::now() + wait),
+        };
+        self.last.insert(partition.clone(), pause);
         self.say(partition, 1.0);
         Ok(wait)
+    }
+
+    /// How often the event at which the partition stands was tried in vain.
+    pub fn tries(&self, partition: &Partition) -> u32 {
+        self.last.get(partition).map_or(0, |last| last.tries)
     }
 
     /// Whether the partition's pause has not ended yet.

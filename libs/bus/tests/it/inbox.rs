@@ -186,9 +186,9 @@ async fn a_forgotten_event_is_put_aside_and_the_rest_goes_on() {
     assert_eq!(effects::of(bench.pg.pool()).await.len(), 0);
 }
 
-/// What a handler makes of it hides nothing: any other refusal of the database is tried again.
+/// What a handler makes of it hides nothing: any other failure of the database is tried again.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_refusal_of_the_database_is_no_dead_letter() {
+async fn another_failure_of_the_database_is_no_dead_letter() {
     let bench = Bench::new().await;
     let refusing = Arc::new(Refusing::default());
     bench.consume(&[topic::TRIP], refusing.clone());
@@ -198,7 +198,7 @@ async fn another_refusal_of_the_database_is_no_dead_letter() {
     assert_eq!(letters(&bench).len(), 0);
 }
 
-/// Says twice that Postgres refused.
+/// Says twice that Postgres failed.
 #[derive(Default)]
 struct Refusing {
     seen: Seen,

@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hexcab_bus::{Failure, Producer, dlq, topic};
+use async_trait::async_trait;
+use hexcab_bus::{BusConfig, Consumer, Failure, Handler, Incoming, Producer, dlq, topic};
+use hexcab_chassis::Readiness;
+use hexcab_pg::{Pg, PgError};
+use hexcab_testkit::eventually;
+use parking_lot::Mutex;
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -71,6 +76,57 @@ async fn poison_is_put_aside_at_once_with_its_bytes_origin_and_reason() {
     }
     assert!(!header(letter, "ce_id").is_empty());
     assert!(header(letter, "traceparent").contains("0af7651916cd43dd8448eb211c80319c"));
+}
+
+/// A rule of the database is not away: an event that breaks one holds its partition up for some tries, not for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_keeps_refusing_is_put_aside_and_the_rest_goes_on() {
+    let bench = Bench::new().await;
+    let table = "CREATE TABLE ruled (subject text CONSTRAINT not_the_second CHECK (subject <> 'trips/2'))";
+    sqlx::query(table).execute(bench.pg.pool()).await.unwrap();
+    let ruled = Arc::new(Ruled {
+        pg: bench.pg.clone(),
+        seen: Mutex::default(),
+    });
+    let config = BusConfig {
+        backoff_ms: 1,
+        ..bench.config()
+    };
+    let component = Readiness::new().component("kafka");
+    let consumer = Consumer::new(&config, "test", &[topic::TRIP], ruled.clone(), component);
+    bench
+        .tasks
+        .spawn("consumer", consumer.run(bench.tasks.shutdown()));
+    let producer = Producer::connect(&config).unwrap();
+    for subject in ["trips/1", "trips/2", "trips/3"] {
+        producer.publish(event(subject)).await.unwrap();
+    }
+    eventually(|| async { (ruled.seen.lock().len() == 8).then_some(()) }).await;
+    let tries = ["trips/2"; 6];
+    let expected = [&["trips/1"][..], &tries, &["trips/3"]].concat();
+    assert_eq!(*ruled.seen.lock(), expected);
+    let letters = letters(&bench);
+    assert_eq!(letters.len(), 1);
+    assert_eq!(header(&letters[0], "ce_subject"), "trips/2");
+    let reason = header(&letters[0], dlq::REASON);
+    assert!(reason.contains("not_the_second"), "{reason}");
+}
+
+/// Writes what it sees where a rule is.
+struct Ruled {
+    pg: Pg,
+    seen: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Handler for Ruled {
+    async fn handle(&self, event: &Incoming) -> Result<(), Failure> {
+        self.seen.lock().push(event.subject.clone());
+        let insert = sqlx::query("INSERT INTO ruled VALUES ($1)").bind(&event.subject);
+        let written = insert.execute(self.pg.pool()).await.map_err(PgError::from);
+        written.map_err(|error| Failure::Dependency(error.into()))?;
+        Ok(())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ use hexcab_types::Timestamp;
 use sqlx::PgConnection;
 
 use crate::{
+    say,
     stack::Stack,
     verify::{Databases, across, rows},
 };
@@ -22,6 +23,8 @@ use crate::{
 pub const CONVERGENCE_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often it is told what is left.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// How late a deadline may be carried out, seconds of the machine.
 const SLACK_S: f64 = 5.0;
 
@@ -40,10 +43,19 @@ pub struct Convergence {
 /// When a database cannot be asked at all.
 pub async fn converge(stack: &Stack, city: &Clock) -> anyhow::Result<Convergence> {
     let (begun, lifted) = (Instant::now(), Clock::system().now());
+    let mut told = begun;
     loop {
         let looked = look(stack, city, lifted).await;
         let took = begun.elapsed();
         let late = took >= CONVERGENCE_MAX;
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            say::step(format_args!(
+                "{:>6.1} s  {}",
+                took.as_secs_f64(),
+                tell(&looked)
+            ));
+        }
         match looked {
             Ok(left) if left.is_empty() => {
                 return Ok(Convergence {
@@ -56,6 +68,16 @@ pub async fn converge(stack: &Stack, city: &Clock) -> anyhow::Result<Convergence
             // Postgres may just be coming back.
             Ok(_) | Err(_) => tokio::time::sleep(LOOK_EVERY).await,
         }
+    }
+}
+
+fn tell(looked: &anyhow::Result<BTreeMap<String, usize>>) -> String {
+    match looked {
+        Ok(left) => {
+            let each: Vec<String> = left.iter().map(|(what, n)| format!("{n} {what}")).collect();
+            format!("left: {}", each.join(", "))
+        }
+        Err(error) => format!("cannot look: {error:#}"),
     }
 }
 

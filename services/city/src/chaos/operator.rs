@@ -85,9 +85,10 @@ async fn give_back(
     given_back: &mut HashMap<Uuid, usize>,
 ) -> anyhow::Result<bool> {
     let file = stack.file();
-    let mut database = verify::open(&file.database("trip")).await?;
+    let mut database = verify::open(&file.database("payment")).await?;
     let newest: Vec<(Uuid, String)> = sqlx::query_as(
-        "SELECT id, currency FROM trips WHERE state = 'COMPLETED' AND fare_minor > 1000 ORDER BY updated_at DESC LIMIT 20",
+        "SELECT trip, currency FROM intents WHERE state IN ('CAPTURED', 'PARTLY_REFUNDED') AND captured_minor > 1000
+         ORDER BY updated_at DESC LIMIT 50",
     )
     .fetch_all(&mut database)
     .await

@@ -3,6 +3,8 @@
 //! Invariant: table and code name the same points (a test reads the sources). A point of a library is listed for every
 //! service that is worth killing there. Does not: reach them.
 
+use std::fmt;
+
 use crate::stack::services::Service;
 
 /// A place between two effects where a chaos run ends a process.
@@ -20,10 +22,18 @@ pub struct Point {
     pub needs: Needs,
 }
 
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.name, self.service.name())
+    }
+}
+
 /// What brings a process to a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// What riders, drivers and operators do.
+    /// What riders and drivers do from the beginning.
+    Requests,
+    /// The end of a ride, or what comes after it.
     Rides,
     /// An event that cannot be read.
     Poison,
@@ -35,7 +45,15 @@ const fn point(service: Service, name: &'static str, proves: &'static str) -> Po
         name,
         proves,
         rare: false,
+        needs: Needs::Requests,
+    }
+}
+
+/// One that no ride has come to yet when the load begins.
+const fn late(point: Point) -> Point {
+    Point {
         needs: Needs::Rides,
+        ..point
     }
 }
 
@@ -77,16 +95,16 @@ pub const POINTS: &[Point] = &[
         "trip.committed",
         "a command that was done and not answered is answered the same when it is sent again (I6), done once (I2)",
     ),
-    point(
+    rare(point(
         Service::Trip,
         "trip.sweep.due",
         "a deadline that was seen and not carried out is still a row: the next sweeper carries it out (I9)",
-    ),
-    point(
+    )),
+    rare(point(
         Service::Trip,
         "trip.sweep.carried_out",
         "a deadline that was carried out and not noted is not carried out twice (I2, I4)",
-    ),
+    )),
     point(
         Service::Dispatch,
         "dispatch.decided",
@@ -134,29 +152,85 @@ pub const POINTS: &[Point] = &[
     point(Service::Payment, "payment.hold.claimed", CLAIMED),
     point(Service::Payment, "payment.hold.answered", ANSWERED),
     point(Service::Payment, "payment.hold.recorded", RECORDED),
-    rare(point(Service::Payment, "payment.raise.noted", NOTED)),
-    rare(point(Service::Payment, "payment.raise.claimed", CLAIMED)),
-    rare(point(Service::Payment, "payment.raise.answered", ANSWERED)),
-    rare(point(Service::Payment, "payment.raise.recorded", RECORDED)),
-    point(Service::Payment, "payment.capture.noted", NOTED),
-    point(Service::Payment, "payment.capture.claimed", CLAIMED),
-    point(Service::Payment, "payment.capture.answered", ANSWERED),
-    point(Service::Payment, "payment.capture.recorded", RECORDED),
+    rare(late(point(Service::Payment, "payment.raise.noted", NOTED))),
+    rare(late(point(
+        Service::Payment,
+        "payment.raise.claimed",
+        CLAIMED,
+    ))),
+    rare(late(point(
+        Service::Payment,
+        "payment.raise.answered",
+        ANSWERED,
+    ))),
+    rare(late(point(
+        Service::Payment,
+        "payment.raise.recorded",
+        RECORDED,
+    ))),
+    late(point(Service::Payment, "payment.capture.noted", NOTED)),
+    late(point(Service::Payment, "payment.capture.claimed", CLAIMED)),
+    late(point(
+        Service::Payment,
+        "payment.capture.answered",
+        ANSWERED,
+    )),
+    late(point(
+        Service::Payment,
+        "payment.capture.recorded",
+        RECORDED,
+    )),
     rare(point(Service::Payment, "payment.void.noted", NOTED)),
     rare(point(Service::Payment, "payment.void.claimed", CLAIMED)),
     rare(point(Service::Payment, "payment.void.answered", ANSWERED)),
     rare(point(Service::Payment, "payment.void.recorded", RECORDED)),
-    rare(point(Service::Payment, "payment.charge.claimed", CLAIMED)),
-    rare(point(Service::Payment, "payment.charge.answered", ANSWERED)),
-    rare(point(Service::Payment, "payment.charge.recorded", RECORDED)),
-    rare(point(Service::Payment, "payment.refund.noted", NOTED)),
-    rare(point(Service::Payment, "payment.refund.claimed", CLAIMED)),
-    rare(point(Service::Payment, "payment.refund.answered", ANSWERED)),
-    rare(point(Service::Payment, "payment.refund.recorded", RECORDED)),
-    rare(point(Service::Payment, "payment.tip.noted", NOTED)),
-    rare(point(Service::Payment, "payment.tip.claimed", CLAIMED)),
-    rare(point(Service::Payment, "payment.tip.answered", ANSWERED)),
-    rare(point(Service::Payment, "payment.tip.recorded", RECORDED)),
+    rare(late(point(
+        Service::Payment,
+        "payment.charge.claimed",
+        CLAIMED,
+    ))),
+    rare(late(point(
+        Service::Payment,
+        "payment.charge.answered",
+        ANSWERED,
+    ))),
+    rare(late(point(
+        Service::Payment,
+        "payment.charge.recorded",
+        RECORDED,
+    ))),
+    rare(late(point(Service::Payment, "payment.refund.noted", NOTED))),
+    rare(late(point(
+        Service::Payment,
+        "payment.refund.claimed",
+        CLAIMED,
+    ))),
+    rare(late(point(
+        Service::Payment,
+        "payment.refund.answered",
+        ANSWERED,
+    ))),
+    rare(late(point(
+        Service::Payment,
+        "payment.refund.recorded",
+        RECORDED,
+    ))),
+    rare(late(point(Service::Payment, "payment.tip.noted", NOTED))),
+    rare(late(point(
+        Service::Payment,
+        "payment.tip.claimed",
+        CLAIMED,
+    ))),
+    rare(late(point(
+        Service::Payment,
+        "payment.tip.answered",
+        ANSWERED,
+    ))),
+    rare(late(point(
+        Service::Payment,
+        "payment.tip.recorded",
+        RECORDED,
+    ))),
     rare(point(
         Service::Payment,
         "payment.webhook.kept",

@@ -2,10 +2,10 @@
 //!
 //! Three kinds of things go on at once, each one after the other: something happens to processes ([`processes`]), to what is
 //! between them ([`network`]), and each service is sent through its crash points ([`inside`]). A short run has a part of
-//! every kind before it has all of one.
+//! every kind before it has all of one. The end of a run is left to crash points that were not reached ([`rest`]).
 //!
 //! Invariants: the same arguments give the same schedule, whatever the machine; no fault begins before [`LEAD`] or lasts
-//! beyond the end; a schedule that is written and read is the same. Does not: do anything.
+//! into the rest; no service is sent to a point before rides can have come to it; a schedule that is written and read is the same. Does not: do anything.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -13,7 +13,10 @@ use anyhow::{Context as _, ensure};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde::{Deserialize, Serialize};
 
-use super::{fault::Fault, points::Point};
+use super::{
+    fault::Fault,
+    points::{Needs, Point},
+};
 use crate::stack::{
     node::{Link, Node},
     services::Service,
@@ -30,8 +33,12 @@ const REVIVAL: Duration = Duration::from_secs(2);
 /// Time that a service is given for one crash point: it is started anew, reaches it, dies, is started again, and gets back
 /// the partitions that its dead consumer kept for a session's six seconds and a rebalance.
 const POINT_SLOT: Duration = Duration::from_secs(17);
-/// How long a service may take to reach its point.
-const POINT_PATIENCE: Duration = Duration::from_secs(30);
+/// When the first rides have ended, at the city's usual speed.
+const FIRST_RIDES: Duration = Duration::from_secs(35);
+/// The share of a run at its end in which nothing is planned, …
+const REST_SHARE: u32 = 6;
+/// … and how long that is at most.
+const REST_MAX: Duration = Duration::from_secs(20);
 /// The latest arrival that is waited for at a point that is passed all the time.
 const ARRIVAL_MAX: u32 = 4;
 /// The step of a clock, seconds.
@@ -93,10 +100,11 @@ impl Schedule {
     pub fn new(seed: u64, length: Duration, targets: &Targets) -> Self {
         // Streams of their own: more crash points in the code leave the other faults where they are.
         let chance = |stream: u64| StdRng::seed_from_u64(seed.wrapping_mul(3).wrapping_add(stream));
-        let mut faults = deal(processes(targets), length, &mut chance(0));
-        faults.extend(deal(network(targets), length, &mut chance(1)));
+        let busy = length - rest(length);
+        let mut faults = deal(processes(targets), busy, &mut chance(0));
+        faults.extend(deal(network(targets), busy, &mut chance(1)));
         let mut left_out = Vec::new();
-        faults.extend(inside(seed, targets, length, &mut chance(2), &mut left_out));
+        faults.extend(inside(seed, targets, busy, &mut chance(2), &mut left_out));
         faults.sort_by_key(|planned| planned.at);
         Self {
             seed,
@@ -136,6 +144,11 @@ impl Schedule {
         }
         Ok(read)
     }
+}
+
+/// The time at the end of a run of this length in which nothing is planned: what was not reached is tried again, in peace.
+pub fn rest(length: Duration) -> Duration {
+    (length / REST_SHARE).min(REST_MAX)
 }
 
 /// Faults of one sort, dealt out all before any comes again.
@@ -246,7 +259,7 @@ fn lasts(fault: &Fault, length: Duration, chance: &mut StdRng) -> Duration {
         Fault::Slow { .. } | Fault::HalfOpen { .. } => (2.0, 15.0),
         Fault::LostCommit { .. } => (5.0, 5.0),
         Fault::ClockStep { .. } | Fault::Processor { .. } => (5.0, 20.0),
-        Fault::CrashPoint { .. } => return POINT_PATIENCE,
+        Fault::CrashPoint { .. } => return POINT_SLOT,
     };
     let high_s = (length / SHARE_MAX).as_secs_f64().clamp(low_s, high_s);
     let chosen: f64 = chance.random();
@@ -269,24 +282,19 @@ fn inside(
     let mut planned = Vec::new();
     let time = length.saturating_sub(LEAD);
     let room = usize::try_from(time.as_millis() / POINT_SLOT.as_millis()).unwrap_or(usize::MAX);
-    for mut points in by_service.into_values() {
-        // Seeds in a row take turns, so that a few short runs have all of them.
-        let fit = room.min(points.len());
-        let turn = seed.wrapping_mul(fit as u64) % points.len().max(1) as u64;
-        points.rotate_left(usize::try_from(turn).unwrap_or(0));
-        left_out.extend(points.drain(fit..).map(|point| point.name.to_owned()));
-        points.shuffle(chance);
-        let Some(slot) = time.checked_div(u32::try_from(fit).unwrap_or(u32::MAX)) else {
-            continue;
-        };
-        for (point, nth) in points.into_iter().zip(0_u32..) {
+    for points in by_service.into_values() {
+        let fit = room.clamp(1, points.len());
+        let slot = time / u32::try_from(fit).unwrap_or(u32::MAX);
+        let begins: Vec<Duration> = (0..).map(|nth| LEAD + slot * nth).take(fit).collect();
+        let (early, after) = begins.split_at(begins.partition_point(|at| *at < FIRST_RIDES));
+        let (first, rest) = choose(seed, points, (early.len(), after.len()), chance, left_out);
+        let (first, rest) = (first.into_iter().zip(early), rest.into_iter().zip(after));
+        for (point, begin) in first.chain(rest) {
             let late = millis(chance.random_range(0..=slot.as_millis() as u64 / 8));
-            let at = LEAD + slot * nth + late;
-            let lasts = (slot - late).min(POINT_PATIENCE);
             let arrivals = if point.rare { 1 } else { ARRIVAL_MAX };
             planned.push(Planned {
-                at: whole_millis(at),
-                lasts: whole_millis(lasts),
+                at: whole_millis(*begin + late),
+                lasts: whole_millis(slot - late),
                 fault: Fault::CrashPoint {
                     service: point.service,
                     point: point.name.to_owned(),
@@ -296,6 +304,32 @@ fn inside(
         }
     }
     planned
+}
+
+/// A service's points whose turn it is, for times before and after the first rides. Seeds in a row take turns, so that a
+/// few short runs have all of them.
+fn choose(
+    seed: u64,
+    points: Vec<Point>,
+    (before, after): (usize, usize),
+    chance: &mut StdRng,
+    left_out: &mut Vec<String>,
+) -> (Vec<Point>, Vec<Point>) {
+    let needs_rides = |point: &Point| point.needs == Needs::Rides;
+    let (of_rides, others): (Vec<Point>, Vec<Point>) = points.into_iter().partition(needs_rides);
+    let mut take = |mut points: Vec<Point>, fit: usize| {
+        let fit = fit.min(points.len());
+        let turn = seed.wrapping_mul(fit as u64) % points.len().max(1) as u64;
+        points.rotate_left(usize::try_from(turn).unwrap_or(0));
+        left_out.extend(points.drain(fit..).map(|point| point.to_string()));
+        points.shuffle(chance);
+        points
+    };
+    let mut last = take(of_rides, after);
+    let mut first = take(others, before + after - last.len());
+    last.extend(first.split_off(before.min(first.len())));
+    last.shuffle(chance);
+    (first, last)
 }
 
 fn millis(count: u64) -> Duration {

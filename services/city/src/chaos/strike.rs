@@ -122,6 +122,17 @@ pub async fn lift_all(stack: &Stack) -> anyhow::Result<()> {
         .context("lift the processor's faults")
 }
 
+/// How long it takes until a service is well again that died of its crash point, watched this long at most.
+pub async fn recovered(stack: &Stack, service: Service, patience: Duration) -> String {
+    let (begun, patience) = (Instant::now(), patience.min(RECOVERY));
+    let well = stack.until_well(&[Node::Service(service)], patience).await;
+    let took = begun.elapsed().as_secs_f64();
+    match well {
+        None => format!(", well after {took:.1} s"),
+        Some(complaint) => format!(", not well after {took:.1} s: {complaint}"),
+    }
+}
+
 fn tell(done: anyhow::Result<String>) -> Observed {
     match done {
         Ok(what) => Observed::struck(what),

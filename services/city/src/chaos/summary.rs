@@ -104,7 +104,7 @@ fn never_reached(reports: &[Report]) -> Vec<String> {
     points::POINTS
         .iter()
         .filter(never)
-        .map(|point| format!("{} of {}", point.name, point.service.name()))
+        .map(Point::to_string)
         .collect()
 }
 

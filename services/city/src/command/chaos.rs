@@ -36,6 +36,8 @@ use crate::{
     verify::{Databases, settled},
 };
 
+/// How long rides may go on that are open when the faults are over, city time: one that began late may be a long one.
+const DRAIN: &str = "2h";
 /// How long everything may take to arrive once the last ride is over.
 const SETTLE: Duration = Duration::from_secs(60);
 /// How long spans may take to arrive: some never do.
@@ -130,8 +132,12 @@ fn targets(stack: &Stack) -> Targets {
     }
 }
 
-/// More of what makes a ride's money move in more steps than two.
-const EVENTFUL: [&str; 4] = ["--late-rate", "0.25", "--tip-rate", "0.4"];
+/// More of what makes a ride's money move in more steps than two, and of what makes deadlines pass.
+#[rustfmt::skip]
+const EVENTFUL: [&str; 12] = [
+    "--late-rate", "0.25", "--tip-rate", "0.4", "--cancel-rate", "0.1",
+    "--accept-rate", "0.8", "--decline-rate", "0.1", "--ignore-rate", "0.1",
+];
 
 /// What the processor's sandbox can do wrong by a rule.
 const PROCESSOR: [&str; 11] = [
@@ -209,7 +215,7 @@ impl Run<'_> {
         let load = Load {
             from: self.arguments.up.from.as_deref().unwrap_or(evening::FROM),
             window: &format!("{window_s:.0}s"),
-            drain: None,
+            drain: Some(DRAIN),
             seed: self.schedule.seed,
             demand_scale: self.arguments.demand_scale,
             drivers: self.arguments.drivers,

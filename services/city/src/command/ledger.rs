@@ -47,7 +47,10 @@ async fn balance(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let request = GetTrialBalanceRequest { summed: !all };
-    let answer = client.get_trial_balance(request).await?;
+    let answer = client
+        .get_trial_balance(request)
+        .await
+        .map_err(payment::refused)?;
     let accounts = read(&answer.into_inner().accounts)?;
     let totals = totals(&accounts)?;
     if json {
@@ -153,7 +156,11 @@ async fn statement(
     json: bool,
 ) -> anyhow::Result<()> {
     let driver = request.driver.clone();
-    let answer = client.get_driver_statement(request).await?.into_inner();
+    let answer = client
+        .get_driver_statement(request)
+        .await
+        .map_err(payment::refused)?
+        .into_inner();
     let statements: Vec<Read> = answer
         .statements
         .iter()

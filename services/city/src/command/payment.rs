@@ -30,3 +30,8 @@ pub fn channel(city: &CityFile) -> anyhow::Result<Channel> {
     };
     client::channel(&service.grpc, &config)
 }
+
+/// Why payment did not do what it was asked, for people to read.
+pub fn refused(status: tonic::Status) -> anyhow::Error {
+    anyhow::anyhow!("payment: {} ({})", status.message(), status.code())
+}

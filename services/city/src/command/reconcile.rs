@@ -58,7 +58,11 @@ pub async fn run(arguments: ReconcileArguments) -> anyhow::Result<ExitCode> {
                 operator: format!("operators/{operator}"),
                 reason,
             };
-            let resolved = payment.resolve_mismatch(request).await?.into_inner();
+            let resolved = payment
+                .resolve_mismatch(request)
+                .await
+                .map_err(payment::refused)?
+                .into_inner();
             let one = resolved.mismatch.context("payment did not say what")?;
             println!("{}", table(&[one]));
             Ok(ExitCode::SUCCESS)
@@ -73,7 +77,8 @@ async fn compare(
     let request_id = Uuid::now_v7().to_string();
     let begun = payment
         .run_reconciliation(RunReconciliationRequest { request_id })
-        .await?;
+        .await
+        .map_err(payment::refused)?;
     let mut run = begun.into_inner().reconciliation;
     loop {
         let current = run.context("payment did not say how it went")?;
@@ -84,7 +89,8 @@ async fn compare(
         let name = current.name;
         let asked = payment
             .get_reconciliation(GetReconciliationRequest { name })
-            .await?;
+            .await
+            .map_err(payment::refused)?;
         run = asked.into_inner().reconciliation;
     }
 }
@@ -105,7 +111,11 @@ async fn list(
             page_size: PAGE,
             page_token,
         };
-        let page = payment.list_mismatches(request).await?.into_inner();
+        let page = payment
+            .list_mismatches(request)
+            .await
+            .map_err(payment::refused)?
+            .into_inner();
         found.extend(page.mismatches);
         page_token = page.next_page_token;
         if page_token.is_empty() {

@@ -78,8 +78,6 @@ enum Order {
 #[derive(Debug)]
 pub struct Child {
     spec: Mutex<Spec>,
-    /// A variable for the next start only.
-    once: Mutex<Option<(String, String)>>,
     prepare: Option<Box<dyn Prepare>>,
     orders: mpsc::Sender<Order>,
     inbox: Mutex<Option<mpsc::Receiver<Order>>>,
@@ -92,7 +90,6 @@ impl Child {
         let (orders, inbox) = mpsc::channel(8);
         Self {
             spec: Mutex::new(spec),
-            once: Mutex::new(None),
             prepare: None,
             orders,
             inbox: Mutex::new(Some(inbox)),
@@ -120,16 +117,6 @@ impl Child {
         spec.environment.retain(|(name, _)| name != variable);
         spec.environment
             .push((variable.to_owned(), value.to_owned()));
-    }
-
-    /// Sets a variable of its environment for the next start only.
-    pub fn set_once(&self, variable: &str, value: &str) {
-        *self.once.lock() = Some((variable.to_owned(), value.to_owned()));
-    }
-
-    /// Forgets what was set for the next start only.
-    pub fn forget_once(&self) {
-        *self.once.lock() = None;
     }
 
     /// Starts it and keeps it running until it is stopped.
@@ -205,7 +192,6 @@ impl Child {
             .args(more)
             .env_clear()
             .envs(spec.environment.iter().map(|(name, value)| (name, value)))
-            .envs(self.once.lock().take())
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -465,30 +451,6 @@ mod tests {
         })
         .await;
         assert_eq!(child.life().restarts, 0, "an ordered restart is no failure");
-        child.stop().await;
-        tasks.stop(Duration::from_secs(5)).await;
-    }
-
-    #[tokio::test]
-    async fn what_is_set_for_one_start_is_gone_at_the_next() {
-        let dir = tempfile::tempdir().unwrap();
-        let child = shell("echo point=${POINT:-none}; exec sleep 600", dir.path());
-        child.set_once("POINT", "forgotten");
-        child.forget_once();
-        let tasks = start(&child);
-        let said = |wanted: &'static str| {
-            let log = dir.path().join("fake.log");
-            hexcab_testkit::eventually(move || {
-                let text = std::fs::read_to_string(&log).unwrap_or_default();
-                async move { (text == wanted).then_some(()) }
-            })
-        };
-        said("point=none\n").await;
-        child.set_once("POINT", "here");
-        child.suffer(Fault::Kill);
-        said("point=none\npoint=here\n").await;
-        child.suffer(Fault::Kill);
-        said("point=none\npoint=here\npoint=none\n").await;
         child.stop().await;
         tasks.stop(Duration::from_secs(5)).await;
     }

@@ -153,7 +153,7 @@ impl Folder {
         // Passable, not listable: Postgres may have to run as another user in it.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711))
             .context("set the folder's mode")?;
-        for part in ["keys", "logs", "clocks"] {
+        for part in ["keys", "logs", "clocks", "crash-points"] {
             let part = path.join(part);
             std::fs::create_dir_all(&part)?;
             std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700))?;
@@ -179,6 +179,11 @@ impl Folder {
     /// How much a service's clocks are off, in a city that was started for faults.
     pub fn clock(&self, service: &str) -> PathBuf {
         self.path.join("clocks").join(service)
+    }
+
+    /// At which crash point a service dies, in a city that was started for faults.
+    pub fn crash_point(&self, service: &str) -> PathBuf {
+        self.path.join("crash-points").join(service)
     }
 
     /// A secret's file, made with `content` if it is not there.

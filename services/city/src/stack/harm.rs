@@ -10,12 +10,9 @@ use std::{
 };
 
 use super::{
-    Member, READY_POLL, Stack, child::Child, health, links::Links, node::Node, process::Process,
+    Member, READY_POLL, Stack, health, links::Links, node::Node, process::Process,
     services::Service,
 };
-
-/// Where a process finds the crash point that it is armed for.
-const CRASH_POINT: &str = "HEXCAB_CRASH_POINT";
 
 impl Stack {
     /// Every process that can be struck, in the order they are started.
@@ -70,26 +67,26 @@ impl Stack {
         self.running.folder.clock(service.name())
     }
 
-    /// The next process of this service, and none after it, dies at this crash point: `name:arrival`.
-    pub fn arm(&self, service: Service, point: &str) {
-        if let Some(child) = self.child(service) {
-            child.set_once(CRASH_POINT, point);
-        }
+    /// One process of this service dies at this crash point, `name:arrival`: the present one, or the next.
+    ///
+    /// # Errors
+    /// When the order cannot be written.
+    pub fn arm(&self, service: Service, point: &str) -> std::io::Result<()> {
+        let file = self.running.folder.crash_point(service.name());
+        let order = format!("{point}\n{}\n", uuid::Uuid::new_v4());
+        // Whole or not at all: the process may be reading.
+        let written = file.with_extension("new");
+        std::fs::write(&written, order)?;
+        std::fs::rename(written, file)
     }
 
-    /// The next process of this service dies at no crash point.
+    /// No process of this service dies at a crash point.
     pub fn disarm(&self, service: Service) {
-        if let Some(child) = self.child(service) {
-            child.forget_once();
-        }
+        let file = self.running.folder.crash_point(service.name());
+        let _was_not_armed = std::fs::remove_file(file);
     }
 
     fn member(&self, node: Node) -> Option<&Member> {
         self.running.member(node.name())
-    }
-
-    fn child(&self, service: Service) -> Option<&Arc<Child>> {
-        let mut children = self.running.services.iter();
-        children.find(|child| child.name() == service.name())
     }
 }

@@ -31,7 +31,6 @@ use opentelemetry_proto::tonic::{
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Endpoint};
 
 use super::meters::Meters;
@@ -83,7 +82,8 @@ impl Receiver {
                 .add_service(service)
                 .add_service(metrics)
                 .serve_with_incoming_shutdown(
-                    TcpListenerStream::new(listener),
+                    tonic::transport::server::TcpIncoming::from(listener)
+                        .with_nodelay(Some(true)),
                     stop.cancelled_owned(),
                 )
                 .await

@@ -300,6 +300,8 @@ impl Wiring<'_> {
         }
         if self.faults {
             environment.set("CLOCK_SKEW", self.folder.clock(service.name()).display());
+            let crash_point = self.folder.crash_point(service.name());
+            environment.set("CRASH_POINT", crash_point.display());
         }
         if let Some(database) = service.database() {
             environment.set("POSTGRES__URL", self.postgres_of(service, database));
@@ -337,8 +339,6 @@ impl Wiring<'_> {
             Service::Payment => {
                 environment.set("PROCESSOR__URL", self.peer(service, Service::Sandbox));
                 environment.set("PROCESSOR__API_KEY_FILE", self.processor_key.display());
-                // The sandbox finds at once what it made.
-                environment.set("SEARCH_LAG_MS", 0);
                 environment.set("WEBHOOK__LISTEN", listen(self.ports.webhook));
                 environment.set("WEBHOOK__SECRETS_FILE", self.webhook_secret.display());
                 environment.set("LEASE_S", PAYMENT_LEASE_S);

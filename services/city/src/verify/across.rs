@@ -114,6 +114,27 @@ pub async fn undelivered(
     Ok(counts)
 }
 
+/// When the oldest event was written (the machine's time) that was not taken in yet; none when all were.
+///
+/// # Errors
+/// When a database cannot be asked.
+pub async fn oldest_undelivered(databases: &mut Databases) -> anyhow::Result<Option<Timestamp>> {
+    let mut oldest = None;
+    for what in &DELIVERIES {
+        let taken = ids(what.to.of(databases), what.taken, what.name).await?;
+        let sent = ids(what.from.of(databases), what.sent, what.name).await?;
+        let missing: Vec<Uuid> = sent.difference(&taken).copied().collect();
+        let written = "SELECT min(write_time) FROM outbox WHERE event_id = ANY ($1)";
+        let written: Option<Timestamp> = sqlx::query_scalar(written)
+            .bind(&missing)
+            .fetch_one(what.from.of(databases))
+            .await
+            .context(what.name)?;
+        oldest = oldest.into_iter().chain(written).min();
+    }
+    Ok(oldest)
+}
+
 async fn ids(
     database: &mut PgConnection,
     sql: &'static str,

@@ -27,27 +27,12 @@ use parking_lot::Mutex;
 
 /// How long anything may take: Java starts slowly on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often it is looked.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long what is running may take to stop.
 const STOP: Duration = Duration::from_secs(20);
 
 /// Waits for a fact.
-async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut look: impl FnMut() -> F,
-) -> T {
-    let until = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(
-            tokio::time::Instant::now() < until,
-            "not within {PATIENCE:?}: {what}"
-        );
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl FnMut() -> F) -> T {
+    hexcab_testkit::within(PATIENCE, what, look).await
 }
 
 /// The stores and what speaks with them.
@@ -209,10 +194,16 @@ impl Seen {
     /// Waits until it saw all of these.
     pub async fn until(&self, numbers: std::ops::Range<u32>) {
         let all: BTreeSet<u32> = numbers.collect();
-        eventually("all events are seen", || async {
-            all.is_subset(&self.numbers.lock()).then_some(())
-        })
-        .await;
+        let missing = || -> Vec<u32> { all.difference(&self.numbers.lock()).copied().collect() };
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while !missing().is_empty() {
+            assert!(
+                tokio::time::Instant::now() < until,
+                "not seen within {PATIENCE:?}: {:?}",
+                missing()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

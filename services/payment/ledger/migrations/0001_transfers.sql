@@ -26,7 +26,7 @@ CREATE FUNCTION ledger.is_hot(account text) RETURNS boolean LANGUAGE sql IMMUTAB
 
 -- One row. Shards may be changed at any time: a balance is the sum of its shards, however many there were.
 CREATE TABLE ledger.settings (
-    one        boolean  PRIMARY KEY DEFAULT true CHECK (one),
+    one        boolean  PRIMARY KEY DEFAULT true CONSTRAINT settings_one CHECK (one),
     hot_shards smallint NOT NULL DEFAULT 1024 CONSTRAINT hot_shards_within CHECK (hot_shards BETWEEN 1 AND 16384)
 );
 INSERT INTO ledger.settings DEFAULT VALUES;

@@ -16,7 +16,7 @@ BEGIN
     END IF;
 END $$;
 
-REVOKE ALL ON SCHEMA ledger FROM PUBLIC;
+-- A schema is nobody's but its owner's; functions are everybody's until it is said otherwise.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
 GRANT USAGE ON SCHEMA ledger TO hexcab_payment;
 GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO hexcab_payment;

@@ -263,7 +263,9 @@ pub fn decide(intent: &Intent, command: Command) -> Result<Event, Refusal> {
         (S::Declined { owed: None, .. }, C::Owe) => Ok(Event::DebtIncurred {
             owed: ended(intent)?.charge.amount,
         }),
-        (S::Captured { taken, .. }, C::AnswerRest(rest, said)) => answer_rest(taken, &rest, said),
+        (S::Captured { taken, .. }, C::AnswerRest(rest, said)) => {
+            answer_rest(intent, taken, &rest, said)
+        }
         (S::Captured { .. } | S::CashCollected, C::AnswerTip(tip, said)) => answer_tip(tip, said),
         (S::Captured { taken, .. }, C::AnswerRefund(refund, said)) => {
             answer_refund(taken, refund, said)
@@ -419,10 +421,14 @@ fn captured(intent: &Intent, hold: &Hold, amount: Money) -> Result<Event, Refusa
     Ok(Event::Captured { amount, rest })
 }
 
-fn answer_rest(taken: &Taken, rest: &Extra, said: Said) -> Result<Event, Refusal> {
-    let answered = taken.rest.minor != 0 || taken.owed.minor != 0;
+fn answer_rest(intent: &Intent, taken: &Taken, rest: &Extra, said: Said) -> Result<Event, Refusal> {
+    // Nothing is given back before the whole charge is taken or owed, so a refund says that the rest was answered too.
+    let answered = [taken.rest, taken.owed, taken.refunded].map(|money| money.minor) != [0, 0, 0];
     if rest.kind != ExtraKind::Rest || answered {
         return Err(Refusal::Finished);
+    }
+    if costs(intent)?.charge.amount.minus(taken.captured) != Ok(rest.amount) {
+        return Err(Refusal::NotTheCharge);
     }
     rest.answer.hear(&said)?;
     Ok(match said {

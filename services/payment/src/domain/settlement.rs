@@ -7,7 +7,7 @@
 
 use hexcab_types::{Currency, Money, RiderId, Timestamp, TripId};
 
-use super::{Charge, Intent, Method, Order, decide::Command};
+use super::{Charge, Intent, Method, Order, State, decide::Command};
 
 /// What a trip event tells about money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +164,9 @@ fn begun(known: Option<&Intent>, method: Method, amount: Money) -> Asked {
 }
 
 fn waited(intent: &Intent, total: Money) -> Asked {
-    let overtaken = intent.ending.is_some() || total.minor <= intent.amount.minor;
+    // Of a hold that was refused nothing can be raised: what the trip costs is owed at its end.
+    let refused = matches!(intent.state, State::Declined { .. });
+    let overtaken = refused || intent.ending.is_some() || total.minor <= intent.amount.minor;
     let orders = match intent.method {
         Method::Card if !overtaken => vec![Order::Raise { to: total }],
         Method::Card | Method::Cash => Vec::new(),

@@ -241,7 +241,13 @@ impl Reconciler {
             let Some(last) = intents.last() else { break };
             after = Some(*last);
             for batch in intents.chunks(LEDGER_BATCH) {
-                found.extend(self.ledger(batch).await?);
+                // Once each: what is open already has been looked at above.
+                let fresh: Vec<IntentId> = batch
+                    .iter()
+                    .filter(|intent| !again.contains(intent))
+                    .copied()
+                    .collect();
+                found.extend(self.ledger(&fresh).await?);
                 tally.intents += count(batch.len());
                 self.go_on(run, tally).await?;
             }

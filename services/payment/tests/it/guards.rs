@@ -1,11 +1,18 @@
 //! What the database refuses by itself, whatever the code does. Each test goes red without its constraint.
+//!
+//! - here: what an intent is about, its ledger, the service's rights; [`columns`] an intent's columns and states
+//! - [`beside`] extras, refunds and disputes; [`asked`] work, requests and payouts; [`heard`] webhooks and mismatches
 
-use hexcab_payment::{domain::State, store::PayoutAsk};
-use hexcab_types::{Currency, Money};
+mod asked;
+mod beside;
+mod columns;
+mod heard;
+
+use hexcab_payment::domain::State;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
 
-use crate::rig::{Ride, Rig, give_back, key};
+use crate::rig::{Ride, Rig};
 
 /// Runs the statements in one transaction and commits; the name of the constraint that refused.
 async fn refused_by(rig: &Rig, statements: &[String]) -> String {
@@ -120,45 +127,16 @@ async fn the_money_of_an_intent_is_counted_upwards_only() {
         &[
             (set(held, "held_minor = 1999"), up),
             (set(held, "held_minor = 2001"), up),
+            (
+                set(held, "state = 'HELD', processor_id = NULL, held_minor = 0"),
+                "intent_identity_fixed",
+            ),
             (set(captured, "captured_minor = 1999"), up),
+            (set(captured, "refunded_minor = -1"), up),
             (set(captured, "version = version - 1"), up),
         ],
     )
     .await;
-}
-
-#[tokio::test]
-async fn an_intent_of_cash_asks_no_processor() {
-    let (rig, ride) = (Rig::start().await, Ride::new());
-    rig.tell(&Ride::in_cash(&ride.requested())).await;
-    let id = rig.intent(&ride).await.id.uuid();
-    for guard in [
-        "state = 'HELD', processor_id = 'pi', held_minor = 2000",
-        "state = 'REQUIRES_HOLD'",
-    ] {
-        let by = refused_by(&rig, &[set(id, guard)]).await;
-        assert_eq!(by, "intent_transition_allowed");
-    }
-    let statements = [
-        "INSERT INTO intent_transitions VALUES ('AWAITS_CASH', 'DECLINED')".to_owned(),
-        set(id, "state = 'DECLINED', decline_code = 'x'"),
-    ];
-    assert_eq!(
-        refused_by(&rig, &statements).await,
-        "intent_state_fits_method"
-    );
-    let statements = [
-        "INSERT INTO intent_transitions VALUES ('AWAITS_CASH', 'VOIDED')  ON CONFLICT DO NOTHING"
-            .to_owned(),
-        set(
-            id,
-            &format!("state = 'VOIDED', processor_id = 'pi', charge_minor = 0, {ENDED}"),
-        ),
-    ];
-    assert_eq!(
-        refused_by(&rig, &statements).await,
-        "intent_held_has_processor_id"
-    );
 }
 
 #[tokio::test]
@@ -176,29 +154,6 @@ async fn a_trip_has_one_intent_that_begins_unheld() {
             (twin("REQUIRES_HOLD"), "one_intent_per_trip"),
             (twin("HELD"), "intent_begins_unheld"),
             (twin("AWAITS_CASH"), "intent_begins_unheld"),
-        ],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn steps_have_their_places_and_one_each() {
-    let (rig, held, captured) = held_and_captured().await;
-    let step = |of: Uuid, ordinal: i16, step: &str| {
-        format!("INSERT INTO work (intent, ordinal, step) VALUES ('{of}', {ordinal}, '{step}')")
-    };
-    check(
-        &rig,
-        &[
-            (step(captured, 3, "void"), "one_step_per_place"),
-            (step(held, 1, "hold"), "one_step_per_place"),
-            (step(held, 2, "hold"), "work_step_in_its_place"),
-            (step(held, 4, "void"), "work_step_in_its_place"),
-            (step(held, 5, "capture"), "work_step_in_its_place"),
-            (step(held, 3, "steal"), "work_step_in_its_place"),
-            (step(held, 2, "raise"), "work_says_of_what"),
-            (step(captured, 4, "charge"), "work_says_of_what"),
-            (step(captured, 5, "refund"), "work_says_of_what"),
         ],
     )
     .await;
@@ -275,243 +230,4 @@ async fn the_service_cannot_change_what_was_entered() {
         .execute(rig.service.pool())
         .await
         .unwrap();
-}
-
-/// A captured ride with a tip and a refund that are asked for and not answered.
-async fn with_tip_and_refund() -> (Rig, Ride, Uuid) {
-    let rig = Rig::start().await;
-    let ride = rig.driven(2_000).await;
-    let tip = Money::new(200, Currency::Usd);
-    rig.store
-        .tip(&key(), ride.trip, ride.rider, tip)
-        .await
-        .unwrap();
-    rig.store
-        .refund(&key(), ride.trip, &give_back(Some(1_000), true))
-        .await
-        .unwrap();
-    let id = rig.intent(&ride).await.id.uuid();
-    (rig, ride, id)
-}
-
-#[tokio::test]
-async fn what_is_asked_once_is_answered_once() {
-    let (rig, _, intent) = with_tip_and_refund().await;
-    let finish = |step: &str| format!("UPDATE work SET finished_at = now() WHERE step = '{step}'");
-    check(
-        &rig,
-        &[
-            (finish("tip"), "answer_kept"),
-            (finish("refund"), "answer_kept"),
-            ("UPDATE extras SET amount_minor = 1".to_owned(), "answer_final"),
-            ("UPDATE refunds SET amount_minor = 1".to_owned(), "answer_final"),
-            ("DELETE FROM extras".to_owned(), "extras_kept"),
-            ("DELETE FROM refunds".to_owned(), "refunds_kept"),
-            (
-                format!("INSERT INTO extras (id, intent, kind, amount_minor, state, processor_id, created_at) VALUES (gen_random_uuid(), '{intent}', 'REST', 1, 'DONE', 'pi_x', now())"),
-                "answer_begins_awaited",
-            ),
-            ("UPDATE extras SET state = 'DONE'".to_owned(), "extra_answer_whole"),
-            ("UPDATE refunds SET state = 'REFUSED'".to_owned(), "refund_answer_whole"),
-            ("UPDATE extras SET state = 'DONE', processor_id = 'pi_x'".to_owned(), "intent_agrees_with_ledger"),
-            ("UPDATE refunds SET state = 'DONE', processor_id = 're_x'".to_owned(), "intent_agrees_with_ledger"),
-        ],
-    )
-    .await;
-    rig.work().await;
-    check(
-        &rig,
-        &[
-            (
-                "UPDATE extras SET processor_id = 'pi_x'".to_owned(),
-                "answer_final",
-            ),
-            (
-                "UPDATE refunds SET state = 'UNKNOWN', processor_id = NULL".to_owned(),
-                "answer_final",
-            ),
-        ],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_trip_has_one_rest_and_one_tip() {
-    let (rig, ride) = (Rig::start().await, Ride::new());
-    rig.tell(&ride.requested()).await;
-    rig.tell(&ride.completed_with(2_500, 1_900)).await;
-    rig.work().await;
-    let tip = Money::new(200, Currency::Usd);
-    rig.store
-        .tip(&key(), ride.trip, ride.rider, tip)
-        .await
-        .unwrap();
-    let again = |kind: &str, driver: &str| {
-        format!(
-            "INSERT INTO extras (id, intent, kind, amount_minor, driver, state, created_at)
-             SELECT gen_random_uuid(), intent, kind, 1, {driver}, 'AWAITED', now() FROM extras WHERE kind = '{kind}'"
-        )
-    };
-    check(
-        &rig,
-        &[
-            (again("REST", "NULL"), "one_rest_per_intent"),
-            (again("TIP", "driver"), "one_tip_per_intent"),
-            (again("TIP", "NULL"), "extra_tip_has_driver"),
-            (again("REST", "gen_random_uuid()"), "extra_tip_has_driver"),
-        ],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_dispute_is_closed_once() {
-    let rig = Rig::start().await;
-    let ride = rig.driven(2_000).await;
-    let hold = rig.intent(&ride).await.state.hold().unwrap().id.clone();
-    let made = rig
-        .sandbox
-        .befall("disputes", serde_json::json!({"payment_intent": hold.0}))
-        .await;
-    let processor = rig.sandbox.processor();
-    use hexcab_payment::processor::{DisputeStatus, Processor as _};
-    let dispute = processor
-        .dispute(made["id"].as_str().unwrap())
-        .await
-        .unwrap();
-    rig.store.dispute(&dispute).await.unwrap();
-    check(
-        &rig,
-        &[
-            (
-                "UPDATE disputes SET amount_minor = 1".to_owned(),
-                "dispute_closed_once",
-            ),
-            (
-                "UPDATE disputes SET state = 'WON'".to_owned(),
-                "dispute_closed_has_time",
-            ),
-            (
-                "UPDATE disputes SET state = 'WON', closed_at = now()".to_owned(),
-                "intent_agrees_with_ledger",
-            ),
-            ("DELETE FROM disputes".to_owned(), "disputes_kept"),
-        ],
-    )
-    .await;
-    let lost = hexcab_payment::processor::Dispute {
-        status: DisputeStatus::Lost,
-        ..dispute
-    };
-    rig.store.dispute(&lost).await.unwrap();
-    let reopen = "UPDATE disputes SET state = 'OPEN', closed_at = NULL".to_owned();
-    assert_eq!(refused_by(&rig, &[reopen]).await, "dispute_closed_once");
-}
-
-#[tokio::test]
-async fn a_payout_is_what_is_owed_set_aside_and_fixed() {
-    let rig = Rig::start().await;
-    let (ride, other) = (rig.driven(2_000).await, rig.driven(2_000).await);
-    let ask = PayoutAsk {
-        currency: Currency::Usd,
-        as_of: None,
-        minimum: None,
-    };
-    let batch = rig.store.pay_out(&key(), ask).await.unwrap().id.uuid();
-    let driver = ride.driver.uuid();
-    let second = |state: &str| {
-        let id = Uuid::now_v7();
-        vec![
-            format!(
-                "INSERT INTO payouts SELECT '{id}', currency, as_of, minimum_minor, 1, 1, sha256, '{state}', created_at, NULL FROM payouts WHERE id = '{batch}'"
-            ),
-            format!(
-                "INSERT INTO payout_lines VALUES ('{id}', 1, '{driver}', 'USD', 1, gen_random_uuid(), 'PENDING', NULL)"
-            ),
-        ]
-    };
-    assert_eq!(
-        refused_by(&rig, &second("OPEN")).await,
-        "one_open_payout_per_driver"
-    );
-    check(
-        &rig,
-        &[
-            (
-                "UPDATE payout_lines SET amount_minor = 1".to_owned(),
-                "payout_fixed",
-            ),
-            (
-                "UPDATE payouts SET total_minor = 1".to_owned(),
-                "payout_fixed",
-            ),
-            ("DELETE FROM payout_lines".to_owned(), "payouts_kept"),
-            ("DELETE FROM payouts".to_owned(), "payouts_kept"),
-            (
-                "UPDATE payouts SET state = 'CONFIRMED'".to_owned(),
-                "payout_confirmed_has_time",
-            ),
-            (
-                "UPDATE payouts SET state = 'CONFIRMED', confirmed_at = now()".to_owned(),
-                "payout_agrees_with_lines",
-            ),
-            (
-                "UPDATE payout_lines SET state = 'PAID'".to_owned(),
-                "payout_line_agrees_with_ledger",
-            ),
-            (
-                "UPDATE payout_lines SET state = 'FAILED'".to_owned(),
-                "payout_line_failed_has_reason",
-            ),
-            (second("CONFIRMED").remove(0), "payout_begins_open"),
-            (second("OPEN").remove(0), "payout_agrees_with_lines"),
-        ],
-    )
-    .await;
-    // Another driver, a cent too much: promised in the ledger, but more than he is owed.
-    rig.store
-        .confirm(&key(), batch.into(), &[(other.driver, "x".to_owned())])
-        .await
-        .unwrap();
-    let (id, to) = (Uuid::now_v7(), other.driver.uuid());
-    let more = [
-        format!(
-            "INSERT INTO ledger.transfers (id, kind, debit, credit, currency, amount_minor, code, reference, at, group_id, group_line, group_size)
-             VALUES ('{id}', 'pending', 'drivers/{to}', 'platform:payouts', 'USD', 1401, 'payout', '{id}', now(), '{id}', 1, 1)"
-        ),
-        format!("INSERT INTO payouts SELECT '{id}', currency, as_of, minimum_minor, 1, 1401, sha256, 'OPEN', created_at, NULL FROM payouts WHERE id = '{batch}'"),
-        format!("INSERT INTO payout_lines VALUES ('{id}', 1, '{to}', 'USD', 1401, '{id}', 'PENDING', NULL)"),
-    ];
-    assert_eq!(refused_by(&rig, &more).await, "payout_within_owed");
-}
-
-#[tokio::test]
-async fn a_request_has_one_answer_for_ever() {
-    let (rig, ride, _) = with_tip_and_refund().await;
-    check(
-        &rig,
-        &[
-            (
-                "UPDATE requests SET made = '{}'".to_owned(),
-                "request_answered_once",
-            ),
-            (
-                "UPDATE requests SET body_hash = sha256('x')".to_owned(),
-                "request_answered_once",
-            ),
-            ("DELETE FROM requests".to_owned(), "requests_kept"),
-            (
-                "INSERT INTO requests SELECT request_id, body_hash, asked_at FROM requests"
-                    .to_owned(),
-                "requests_pkey",
-            ),
-            (
-                "INSERT INTO requests VALUES (gen_random_uuid(), sha256('x'), now(), '{}', 'x')"
-                    .to_owned(),
-                "requests_one_answer",
-            ),
-        ],
-    )
-    .await;
-    assert_eq!(rig.money(&ride).await.beside.refunds.len(), 1);
 }

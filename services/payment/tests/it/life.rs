@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use hexcab_payment::domain::{ProcessorId, State, decide::Command};
+use hexcab_payment::domain::{ProcessorId, State, decide::Command, refund::Ask};
 use hexcab_proto::payment::v1::payment_event::Event;
+use hexcab_types::{Currency, Money};
 use serde_json::json;
 
-use crate::rig::{Ride, Rig, TRACEPARENT, usd};
+use crate::rig::{Ride, Rig, TRACEPARENT, give_back, key, usd};
 
 fn balances<const N: usize>(all: [(&str, (i64, i64)); N]) -> BTreeMap<String, (i64, i64)> {
     all.into_iter()
@@ -306,4 +307,36 @@ async fn the_work_of_a_trip_stays_in_its_trace() {
     rig.tell(&ride.requested()).await;
     let claim = rig.store.claim().await.unwrap().expect("the hold is due");
     assert_eq!(claim.traceparent.as_deref(), Some(TRACEPARENT));
+}
+
+#[tokio::test]
+async fn currencies_without_cents_and_with_thousandths_move_in_minor_units_of_their_own() {
+    for currency in [Currency::Jpy, Currency::Kwd] {
+        let (rig, ride) = (Rig::start().await, Ride::new());
+        for event in [ride.requested(), ride.completed(2_000)] {
+            rig.tell(&Ride::in_currency(&event, currency)).await;
+            rig.work().await;
+        }
+        assert_eq!(rig.sandbox.payments(&ride).await, one("succeeded", 2_000));
+        let third = Ask {
+            amount: Some(Money::new(333, currency)),
+            ..give_back(None, true)
+        };
+        rig.store.refund(&key(), ride.trip, &third).await.unwrap();
+        rig.work().await;
+        // 233.1 of it is the driver's and 24.975 tax: rounded half to even, the platform bears the remainder.
+        assert_eq!(
+            rig.balances(&ride).await,
+            balances([
+                ("driver", (1_400 - 233, 0)),
+                ("platform:revenue", (450 - 75, 0)),
+                ("platform:tax", (150 - 25, 0)),
+                ("processor", (333 - 2_000, 0)),
+            ])
+        );
+        let accounts = rig.store.trial_balance().await.unwrap().accounts;
+        let foreign = |balance: &hexcab_ledger::Balance| balance.net().currency != currency;
+        assert!(!accounts.iter().any(foreign), "{accounts:?}");
+        rig.at_rest().await;
+    }
 }

@@ -271,6 +271,29 @@ async fn a_key_that_was_spent_on_a_failure_does_not_stop_what_can_happen_once_on
     ));
 }
 
+#[tokio::test]
+async fn a_hold_is_given_back_however_many_keys_were_spent_on_failures() {
+    // Every request spends one, also those under keys that were spent before.
+    const FAILURES: usize = 40;
+    let sandbox = Sandbox::start().await;
+    let processor = sandbox.processor();
+    let held = processor.hold("k", &request(2_000)).await.unwrap();
+    sandbox
+        .fault(json!({"kind": "error_500_kept", "on": "cancel", "count": FAILURES}))
+        .await;
+    let mut failures = 0;
+    let given_back = loop {
+        match processor.cancel("v", &held.id).await {
+            Ok(given_back) => break given_back,
+            Err(Failure::Unanswered(_)) => failures += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+        assert!(failures <= FAILURES);
+    };
+    assert!(failures > 4, "{failures} failures were told");
+    assert_eq!(given_back.status, PaymentStatus::Canceled);
+}
+
 /// Everything that any part of the process logs on this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

@@ -218,6 +218,24 @@ async fn a_booked_ride_is_held_when_its_time_comes() {
 }
 
 #[tokio::test]
+async fn a_waiting_fee_after_a_declined_hold_is_owed_with_the_fare() {
+    let (rig, ride) = (Rig::start().await, Ride::new());
+    rig.sandbox
+        .fault(json!({"kind": "decline", "on": "create"}))
+        .await;
+    rig.tell(&ride.requested()).await;
+    rig.work().await;
+    // The driver waited and began before he heard of it.
+    rig.tell(&ride.started(300)).await;
+    rig.tell(&ride.completed(2_300)).await;
+    rig.work().await;
+    let intent = rig.intent(&ride).await;
+    assert_eq!(intent.raise.minor, 0);
+    assert_eq!(intent.state.owed().map(|owed| owed.minor), Some(2_300));
+    rig.at_rest().await;
+}
+
+#[tokio::test]
 async fn a_raise_of_a_hold_that_is_declined_gives_both_promises_back() {
     let (rig, ride) = (Rig::start().await, Ride::new());
     rig.sandbox

@@ -3,6 +3,7 @@
 //! - [`operator`] what operators do about mismatches; [`runs`] one at a time, and what cannot be read
 //! - [`faulted`] rides through every fault with workers killed in between: at the end the books fit
 
+mod faulted;
 mod operator;
 mod runs;
 
@@ -125,6 +126,183 @@ pub async fn behind(pg: &hexcab_pg::Pg, sql: &str) {
         .execute(&mut *connection)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn books_that_fit_have_no_mismatch() {
+    let rig = Rig::start().await;
+    rig.held().await;
+    let taken = rig.captured().await;
+    rig.refund(&taken, 500).await;
+    rig.tip(&taken, 300).await;
+    let above = rig.held().await;
+    rig.tell(&above.completed(2_700)).await;
+    let voided = rig.held().await;
+    rig.tell(&voided.cancelled(0)).await;
+    let waited = rig.held().await;
+    rig.tell(&waited.started(400)).await;
+    let (declined, never) = (Ride::new(), Ride::new());
+    rig.sandbox
+        .fault(json!({"kind": "decline", "trip": declined.trip.to_string()}))
+        .await;
+    rig.tell(&declined.requested()).await;
+    rig.tell(&never.cancelled(0)).await;
+    let cash = Ride::new();
+    rig.tell(&Ride::in_cash(&cash.requested())).await;
+    rig.tell(&Ride::in_cash(&cash.completed(2_000))).await;
+    rig.work().await;
+    let disputed = rig.captured().await;
+    let payment = rig.payment_of(&disputed).await;
+    rig.sandbox
+        .befall("disputes", json!({"payment_intent": payment.0}))
+        .await;
+    assert_eq!(rig.outstanding().await, 0);
+
+    let run = rig.reconcile().await;
+    assert_eq!(rig.open().await, []);
+    let tally = run.tally;
+    assert_eq!(
+        (
+            tally.refunds,
+            tally.disputes,
+            tally.intents,
+            tally.found,
+            run.open
+        ),
+        (1, 1, 9, 0, 0)
+    );
+    assert_eq!(
+        tally.payments,
+        6 + 1 + 1 + 1,
+        "holds, a refused one, a tip, a rest"
+    );
+}
+
+/// What is done behind everybody's back, what is found, and what puts it right.
+struct Case {
+    kind: &'static str,
+    /// Statements on the sandbox's book, with `{payment}` for the ride's.
+    there: &'static str,
+    /// Statements on payment's database.
+    here: &'static str,
+    undo_there: &'static str,
+    undo_here: &'static str,
+}
+
+const NOTHING: Case = Case {
+    kind: "",
+    there: "",
+    here: "",
+    undo_there: "",
+    undo_here: "",
+};
+
+#[tokio::test]
+async fn every_kind_of_mismatch_is_found_seen_again_and_gone_when_it_is_put_right() {
+    let cases = [
+        Case {
+            kind: "MISSING_THERE",
+            // Without its label it is somebody else's payment, and none of ours that we do not know.
+            there: "UPDATE payment_intents SET id = 'gone', metadata = jsonb_build_object('was', metadata::text) WHERE id = '{payment}'",
+            undo_there: "UPDATE payment_intents SET id = '{payment}', metadata = (metadata->>'was')::jsonb WHERE id = 'gone'",
+            ..NOTHING
+        },
+        Case {
+            kind: "MISSING_THERE",
+            there: "UPDATE refunds SET payment_intent = 'gone' WHERE payment_intent = '{payment}'",
+            undo_there: "UPDATE refunds SET payment_intent = '{payment}' WHERE payment_intent = 'gone'",
+            ..NOTHING
+        },
+        Case {
+            kind: "MISSING_HERE",
+            there: "INSERT INTO payment_intents (id, amount, currency, status, payment_method, metadata)
+                    SELECT 'pi_second', amount, currency, 'requires_capture', payment_method, metadata
+                    FROM payment_intents WHERE id = '{payment}'",
+            undo_there: "DELETE FROM payment_intents WHERE id = 'pi_second'",
+            ..NOTHING
+        },
+        Case {
+            kind: "MISSING_HERE",
+            there: "INSERT INTO refunds (id, payment_intent, amount, status) VALUES ('re_by_hand', '{payment}', 1, 'succeeded')",
+            undo_there: "DELETE FROM refunds WHERE id = 're_by_hand'",
+            ..NOTHING
+        },
+        Case {
+            kind: "AMOUNT_DIFFERS",
+            there: "UPDATE payment_intents SET amount_received = 1999 WHERE id = '{payment}'",
+            undo_there: "UPDATE payment_intents SET amount_received = 2000 WHERE id = '{payment}'",
+            ..NOTHING
+        },
+        Case {
+            kind: "AMOUNT_DIFFERS",
+            there: "UPDATE refunds SET amount = amount + 1",
+            undo_there: "UPDATE refunds SET amount = amount - 1",
+            ..NOTHING
+        },
+        Case {
+            kind: "STATE_DIFFERS",
+            there: "UPDATE payment_intents SET status = 'requires_capture', amount_received = 0 WHERE id = '{payment}'",
+            undo_there: "UPDATE payment_intents SET status = 'succeeded', amount_received = 2000 WHERE id = '{payment}'",
+            ..NOTHING
+        },
+        Case {
+            kind: "STATE_DIFFERS",
+            there: "UPDATE refunds SET status = 'failed', failure_reason = 'expired_or_canceled_card'",
+            undo_there: "UPDATE refunds SET status = 'succeeded', failure_reason = NULL",
+            ..NOTHING
+        },
+        Case {
+            kind: "LEDGER_DIFFERS",
+            here: "UPDATE intents SET tax_minor = tax_minor - 1",
+            undo_here: "UPDATE intents SET tax_minor = tax_minor + 1",
+            ..NOTHING
+        },
+        Case {
+            kind: "STUCK_UNKNOWN",
+            here: "UPDATE work SET finished_at = NULL, begun_at = now() - interval '1 hour', due_at = 'infinity' WHERE step = 'refund'",
+            undo_here: "UPDATE work SET finished_at = now() WHERE finished_at IS NULL",
+            ..NOTHING
+        },
+    ];
+    for case in &cases {
+        found_and_gone(case).await;
+    }
+}
+
+async fn found_and_gone(case: &Case) {
+    let rig = Rig::start().await;
+    let ride = rig.captured().await;
+    rig.refund(&ride, 500).await;
+    rig.work().await;
+    let payment = rig.payment_of(&ride).await.0;
+    let sandbox = &rig.sandbox.pg;
+    behind(sandbox, &case.there.replace("{payment}", &payment)).await;
+    rig.behind(case.here).await;
+    for seen in 1..=2 {
+        let run = rig.reconcile().await;
+        let open = rig.open().await;
+        let kinds: Vec<(&str, i32)> = open
+            .iter()
+            .map(|(kind, _, seen)| (kind.as_str(), *seen))
+            .collect();
+        assert_eq!(kinds, [(case.kind, seen)], "{} {}", case.there, case.here);
+        assert_eq!((run.tally.found, run.open), (i32::from(seen == 1), 1));
+    }
+    behind(sandbox, &case.undo_there.replace("{payment}", &payment)).await;
+    rig.behind(case.undo_here).await;
+    let run = rig.reconcile().await;
+    assert_eq!(
+        (run.tally.resolved, run.open),
+        (1, 0),
+        "{}{}",
+        case.there,
+        case.here
+    );
+    assert_eq!(
+        rig.told_of_mismatches().await,
+        ["MismatchFound", "MismatchResolved"],
+        "each is told once"
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use hexcab_bus::{Handler as _, Incoming, topic};
+use hexcab_bus::{Failure, Handler as _, Incoming, topic};
 use hexcab_chassis::{Clock, Secret, Tasks};
 use hexcab_payment::{
     app,
@@ -143,6 +143,27 @@ impl Ride {
         let mut body = trip::TripEvent::decode(event.payload.clone()).unwrap();
         if let Some(after) = &mut body.after {
             after.payment_method = trip::PaymentMethod::Cash.into();
+        }
+        Incoming {
+            payload: body.encode_to_vec().into(),
+            ..event.clone()
+        }
+    }
+
+    /// The same event of the same ride, where people pay in another currency.
+    pub fn in_currency(event: &Incoming, currency: Currency) -> Incoming {
+        let mut body = trip::TripEvent::decode(event.payload.clone()).unwrap();
+        if let Some(after) = &mut body.after {
+            let amounts = [
+                &mut after.fare,
+                &mut after.driver_pay,
+                &mut after.tax,
+                &mut after.charge,
+                &mut after.driver_due,
+            ];
+            for amount in amounts.into_iter().flatten() {
+                amount.currency_code = currency.code().to_owned();
+            }
         }
         Incoming {
             payload: body.encode_to_vec().into(),
@@ -365,13 +386,20 @@ impl Rig {
         Reconciler::new(pg, store, processor, &config, Clock::system())
     }
 
-    /// Delivers an event.
+    /// Delivers an event, again and again while a dependency is in the way, as the bus does.
     pub async fn tell(&self, event: &Incoming) {
-        self.listener.handle(event).await.unwrap();
+        hexcab_testkit::eventually(|| async {
+            match self.listener.handle(event).await {
+                Ok(()) => Some(()),
+                Err(Failure::Dependency(_)) => None,
+                Err(poison) => panic!("{poison:?}"),
+            }
+        })
+        .await;
     }
 
     /// Delivers an event that is expected to be refused.
-    pub async fn refuse(&self, event: &Incoming) -> hexcab_bus::Failure {
+    pub async fn refuse(&self, event: &Incoming) -> Failure {
         self.listener.handle(event).await.unwrap_err()
     }
 

@@ -57,11 +57,12 @@ async fn a_capture_whose_answer_was_lost_is_asked_for_and_not_taken_twice() {
         )
         .await;
     rig.tell(&ride.requested()).await;
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
+        .await;
     rig.tell(&ride.completed(2_000)).await;
-    rig.work_until(&ride, |state| {
-        matches!(state, State::Unknown(Unanswered::Capture(_)))
-    })
-    .await;
+    rig.worker().work_once().await.unwrap();
+    let lost = rig.intent(&ride).await.state;
+    assert!(matches!(lost, State::Unknown(Unanswered::Capture(_))));
     assert_eq!(
         rig.sandbox.payments(&ride).await,
         [("succeeded".to_owned(), 2_000)]
@@ -137,11 +138,12 @@ async fn a_void_whose_answer_was_lost_is_asked_for() {
         )
         .await;
     rig.tell(&ride.requested()).await;
+    rig.work_until(&ride, |state| matches!(state, State::Held(_)))
+        .await;
     rig.tell(&ride.cancelled(0)).await;
-    rig.work_until(&ride, |state| {
-        matches!(state, State::Unknown(Unanswered::Void(_)))
-    })
-    .await;
+    rig.worker().work_once().await.unwrap();
+    let lost = rig.intent(&ride).await.state;
+    assert!(matches!(lost, State::Unknown(Unanswered::Void(_))));
     rig.work_until(&ride, |state| matches!(state, State::Voided { .. }))
         .await;
     assert_eq!(

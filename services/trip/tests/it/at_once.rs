@@ -77,6 +77,39 @@ async fn a_decision_on_an_old_memory_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_old_memory_is_known_by_its_version_where_the_row_is_where_it_was() {
+    let store = Store::new().await;
+    let trip = store.offered(1).await.id;
+    let place = async || -> String {
+        sqlx::query_scalar("SELECT ctid::text FROM trips WHERE id = $1")
+            .bind(trip.uuid())
+            .fetch_one(store.pg.pool())
+            .await
+            .unwrap()
+    };
+    store.must(trip, [accept(driver(1), 1)]).await;
+    let remembered = place().await;
+    // Two rows take the place of the two versions before, so that this one comes back to where it was.
+    for n in [2, 3] {
+        store.request(n).await;
+    }
+    let elsewhere = store.replica();
+    elsewhere
+        .execute(key(), trip, arrive(driver(1)))
+        .await
+        .unwrap();
+    sqlx::raw_sql("VACUUM FULL trips")
+        .execute(store.pg.pool())
+        .await
+        .unwrap();
+    assert_eq!(place().await, remembered);
+    // Remembered as on his way, the driver would never have arrived.
+    let cancelled = store.execute(trip, cancel(rider(1))).await.unwrap();
+    assert_eq!(cancelled.version, 5);
+    assert!(cancelled.state.progress().arrival().is_some());
+}
+
+#[tokio::test]
 async fn wrong_codes_that_were_tried_elsewhere_count_here() {
     let store = Store::new().await;
     let trip = store.arrived().await;

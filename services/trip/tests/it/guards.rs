@@ -9,11 +9,14 @@ use sqlx::AssertSqlSafe;
 use crate::fixture::*;
 
 mod lives;
+mod plain;
 
 /// How to take a guard away.
 enum Guard {
     /// A CHECK or foreign key of trips.
     Check,
+    /// A CHECK or key of this table.
+    Of(&'static str),
     /// A unique index.
     Index,
     /// One of the rules in a trigger of this table.
@@ -42,7 +45,8 @@ async fn guarded(store: &Store, guard: Guard, name: &str, sql: &str) {
     let refused = run(store, sql).await.expect_err(name);
     assert_eq!(refused.constraint(), Some(name), "{refused:?}");
     let removal = match guard {
-        Guard::Check => format!("ALTER TABLE trips DROP CONSTRAINT {name}"),
+        Guard::Check => format!("ALTER TABLE trips DROP CONSTRAINT {name} CASCADE"),
+        Guard::Of(table) => format!("ALTER TABLE {table} DROP CONSTRAINT {name} CASCADE"),
         Guard::Index => format!("DROP INDEX {name}"),
         Guard::Trigger(table, trigger) => format!("ALTER TABLE {table} DISABLE TRIGGER {trigger}"),
     };
@@ -389,6 +393,16 @@ async fn a_ride_under_way_is_not_skipped_to() {
 }
 
 #[tokio::test]
+async fn i3_an_edge_leads_where_it_leads_and_no_further() {
+    let store = Store::new().await;
+    let trip = store.offered(1).await.id;
+    let there = accepted(1, 1, "0").replace("EN_ROUTE", "ARRIVED");
+    let skipped = format!("{there}, arrived_at = now(), no_show_from = now()");
+    let sql = step(trip, 3, "OfferAccepted", &skipped);
+    guarded(&store, ON_UPDATE, "trips_transition_is_known", &sql).await;
+}
+
+#[tokio::test]
 async fn i4_an_acceptance_is_in_time() {
     let store = Store::new().await;
     let trip = store.offered(1).await.id;
@@ -473,6 +487,16 @@ async fn i6_an_answer_is_kept_as_it_was_given() {
     ] {
         let store = Store::new().await;
         store.request(1).await;
+        guarded(&store, KEPT, "requests_answer_is_kept", forged).await;
+    }
+    // Nor does a question change while it waits for its answer.
+    for forged in [
+        "UPDATE requests SET body_hash = sha256('another')",
+        "DELETE FROM requests",
+    ] {
+        let store = Store::new().await;
+        let asked = "INSERT INTO requests VALUES (gen_random_uuid(), sha256('one'), now())";
+        run(&store, asked).await.unwrap();
         guarded(&store, KEPT, "requests_answer_is_kept", forged).await;
     }
 }
@@ -609,6 +633,12 @@ async fn wrong_start_codes_are_counted_one_by_one_up_to_ten() {
         refused.constraint(),
         Some("start_code_attempts_within_limit")
     );
+    let other = Store::new().await;
+    let ahead = format!(
+        "INSERT INTO start_code_attempts VALUES ('{}', 2)",
+        other.request(1).await.id
+    );
+    guarded(&other, STEP, "start_code_attempts_step_by_one", &ahead).await;
     let again = "UPDATE start_code_attempts SET wrong = 1";
     guarded(&store, STEP, "start_code_attempts_step_by_one", again).await;
     let forget = "DELETE FROM start_code_attempts";

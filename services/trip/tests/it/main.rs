@@ -1,6 +1,7 @@
 //! The trip service from the inside and from the outside; one binary.
 //!
-//! - `table`, `drawing`, `walks`: the domain alone: every state and command, and random sequences against the invariants
+//! - `table`, `drawing`, `offers`, `rides`: the domain alone: every state and command, and each rule
+//! - `walks`, `world`: random histories against the invariants, in memory and on Postgres
 //! - `keeping`, `races`, `guards`: the store on real Postgres, alone, at once, and by raw SQL that goes round the code
 //! - `at_once`: the way of one round trip, and what its memory may not decide
 //! - `contention`, `unknown`: a crowd through two replicas, checked by `linearize`; connections cut at any byte
@@ -19,8 +20,10 @@ mod keeper;
 mod keeping;
 mod linearize;
 mod lives;
+mod offers;
 mod races;
 mod replicas;
+mod rides;
 mod table;
 mod telling;
 mod unknown;

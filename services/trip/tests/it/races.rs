@@ -157,6 +157,22 @@ async fn one_request_sent_many_times_at_once_is_done_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_by_the_database_asked_for_many_times_at_once_is_one_answer() {
+    let store = Store::new().await;
+    store.offered(1).await;
+    let trip = store.request(2).await.id;
+    for _ in 0..ROUNDS / 5 {
+        let asked = key();
+        let told =
+            join_all((0..6).map(|_| store.trips.execute(asked, trip, offer_to(driver(1))))).await;
+        assert!(
+            told.iter().all(|told| reason(told) == "DRIVER_BUSY"),
+            "{told:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_request_in_flight_elsewhere_is_said_to_be() {
     let store = Store::new().await;

@@ -10,7 +10,11 @@ use hexcab_proto::{
     trip::v1::{self as proto, TripEvent},
 };
 use hexcab_testkit::eventually;
-use hexcab_trip::events::PaymentEvents;
+use hexcab_trip::{
+    domain::{Canceller, Command},
+    events::PaymentEvents,
+    store::Consumed,
+};
 use hexcab_types::{EventId, TripId};
 use prost::Message as _;
 use tokio::sync::Mutex;
@@ -76,6 +80,18 @@ async fn a_declined_hold_calls_the_trip_off_and_frees_the_driver_once() {
         reason(&store.execute(next, offer_to(driver(1))).await),
         "OFFERED"
     );
+}
+
+#[tokio::test]
+async fn an_event_that_comes_again_is_known() {
+    let store = Store::new().await;
+    let trip = store.offered(1).await.id;
+    let event = delivered(&declined(trip));
+    let order = || Some((trip, Command::Cancel(Canceller::PaymentDeclined)));
+    let consumed = store.trips.0.consume(&event, order()).await.unwrap();
+    assert!(matches!(consumed, Consumed::Done(_)), "{consumed:?}");
+    let again = store.trips.0.consume(&event, order()).await.unwrap();
+    assert_eq!(again, Consumed::Before);
 }
 
 #[tokio::test]

@@ -226,6 +226,24 @@ async fn a_request_cut_anywhere_has_one_true_answer() {
     assert_eq!(kept, events);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_in_doubt_is_looked_up_under_its_request() {
+    let behind = Behind::new().await;
+    let trip = behind.store.request(1).await.id;
+    let keeper = behind.keeper(Way::OneTrip).await;
+    // So that it remembers the trip.
+    let offer = offer_to(driver(1));
+    ask(&keeper, &behind.proxy, key(), trip, &offer).await;
+    let asked = key();
+    let its_bytes = asked.id.uuid().as_bytes().to_vec();
+    behind.proxy.trap(Trap::BeforeReply(its_bytes));
+    let answer = keeper.0.execute(asked, trip, decline(driver(1), 1)).await;
+    assert!(behind.proxy.is_sprung());
+    let answer = answer.unwrap();
+    assert!(matches!(answer, Answer::Before(_)), "{answer:?}");
+    assert_eq!(told(&answer).version, 3);
+}
+
 /// Refuses everything as soon as the trap is sprung, until the client gets to know of it.
 async fn stay_away(proxy: &Proxy, away: bool) {
     while away && !proxy.is_sprung() {

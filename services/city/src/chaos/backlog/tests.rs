@@ -60,6 +60,8 @@ async fn what_is_left_from_before_is_seen_and_what_came_later_is_not() {
         pricing: open(&c.url()).await.unwrap(),
         sandbox: open(&b.url()).await.unwrap(),
     };
+    let none = across::oldest_undelivered(&mut databases).await.unwrap();
+    assert_eq!(none, None);
     let mut left = async |by: Timestamp| {
         let mut left = in_rows(&mut databases, by).await.unwrap();
         left.retain(|_, count| *count > 0);
@@ -105,4 +107,13 @@ async fn what_is_left_from_before_is_seen_and_what_came_later_is_not() {
     assert_eq!(left(now()).await, [unknown, work]);
     change(&payment, "UPDATE work SET finished_at = now()").await;
     assert_eq!(left(now()).await, []);
+
+    // Whoever must be told again hears it from there on.
+    let earlier = now();
+    write_event(&trip).await;
+    let oldest = across::oldest_undelivered(&mut databases).await.unwrap();
+    assert!(
+        oldest.is_some_and(|at| at >= earlier && at <= now()),
+        "{oldest:?}"
+    );
 }

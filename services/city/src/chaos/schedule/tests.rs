@@ -12,7 +12,7 @@ fn targets() -> Targets {
         name,
         proves: "nothing",
         rare: false,
-        needs: Needs::Rides,
+        needs: Needs::Requests,
     };
     Targets {
         nodes: services.into_iter().chain([Node::Postgres]).collect(),
@@ -68,7 +68,7 @@ fn no_fault_begins_before_the_load_or_lasts_beyond_the_end() {
         assert!(!schedule.faults.is_empty(), "seed {seed}, {length_s} s");
         for planned in &schedule.faults {
             assert!(
-                planned.at >= LEAD && planned.until() <= length,
+                planned.at >= LEAD && planned.until() <= length - rest(length),
                 "seed {seed}, {length_s} s: {planned:?}"
             );
         }
@@ -130,7 +130,7 @@ fn a_few_short_runs_in_a_row_have_every_crash_point() {
         name: Box::leak(format!("payment.{number}").into_boxed_str()),
         proves: "nothing",
         rare: false,
-        needs: Needs::Rides,
+        needs: Needs::Requests,
     };
     let targets = Targets {
         points: (0..33).map(many).collect(),
@@ -147,6 +147,28 @@ fn a_few_short_runs_in_a_row_have_every_crash_point() {
             had.extend(points.map(str::to_owned));
         }
         assert_eq!(had.len(), 33, "seeds from {first}");
+    }
+}
+
+#[test]
+fn no_service_is_sent_to_what_follows_a_ride_before_there_is_one() {
+    let mut targets = targets();
+    for point in &mut targets.points {
+        point.needs = Needs::Rides;
+    }
+    for (seed, length_s) in (0..20).flat_map(|seed| [30, 60, 90, 180, 600].map(|s| (seed, s))) {
+        let length = Duration::from_secs(length_s);
+        let schedule = Schedule::new(seed, length, &targets);
+        let mut points = schedule.faults.iter().filter(|p| p.fault.point().is_some());
+        assert!(
+            points.all(|planned| planned.at >= FIRST_RIDES),
+            "seed {seed}"
+        );
+        let planned = schedule
+            .faults
+            .iter()
+            .filter_map(|planned| planned.fault.point());
+        assert_eq!(planned.count() + schedule.left_out.len(), 4, "seed {seed}");
     }
 }
 

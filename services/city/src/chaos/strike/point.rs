@@ -1,25 +1,18 @@
-//! A process that is sent to a crash point: started anew, armed, and watched until it has died of it.
+//! A process that is sent to a crash point, and watched until one has died of it.
 //!
-//! Invariant: dropped, the next process is not armed; dies it of something else, it is sent there again. Does not: start it
-//! again after its end, its watcher does.
+//! Invariant: dropped, no process is on its way there; dies one of something else, the next one is. Does not: start it again
+//! after its end, its watcher does.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{LOOK_EVERY, Observed, events, well_again};
+use super::{LOOK_EVERY, Observed, events};
 use crate::{
     chaos::{evidence::Evidence, points},
-    stack::{
-        Stack,
-        node::Node,
-        process::{Life, Process},
-        services::Service,
-    },
+    stack::{Stack, services::Service},
 };
 
-/// How long a gentle restart may take, as far as we wait for it.
-const RESTART_PATIENCE: Duration = Duration::from_secs(10);
 /// How often what a point needs is provided.
 const PROVIDE_EVERY: Duration = Duration::from_secs(2);
 
@@ -29,7 +22,7 @@ pub struct Armed<'a> {
     service: Service,
     point: &'a str,
     /// As the process is told.
-    spec: String,
+    order: String,
 }
 
 impl<'a> Armed<'a> {
@@ -39,59 +32,39 @@ impl<'a> Armed<'a> {
             stack,
             service,
             point,
-            spec: format!("{point}:{nth}"),
+            order: format!("{point}:{nth}"),
         }
     }
 
     /// Sends it there until it has died of it, this long at most.
     pub async fn until_dead(self, patience: Duration) -> Observed {
         let begun = Instant::now();
-        let Some(process) = self.stack.process(Node::Service(self.service)) else {
-            return Observed::missed("there is no such process");
-        };
         let seen = Evidence::from_now(&self.stack.log(self.service));
-        let reached = tokio::time::timeout(patience, self.send(&process, &seen)).await;
-        let (stack, service) = (self.stack, self.service);
+        if let Err(error) = self.stack.arm(self.service, &self.order) {
+            return Observed::missed(format!("could not be sent: {error}"));
+        }
+        let reached = tokio::time::timeout(patience, self.watch(&seen)).await;
         drop(self);
         if reached.is_err() {
             return Observed::missed(format!("not reached within {} s", patience.as_secs()));
         }
         let after = begun.elapsed().as_secs_f64();
-        let back = well_again(stack, Node::Service(service), None).await;
-        Observed::struck(format!("died of it within {after:.1} s, {back}"))
+        Observed::struck(format!("died of it within {after:.1} s"))
     }
 
-    /// Returns when it has died of it.
-    async fn send(&self, process: &Arc<dyn Process>, seen: &Evidence) {
+    /// Returns when one has died of it.
+    async fn watch(&self, seen: &Evidence) {
         let reached = format!("crash point {} reached", self.point);
         let needs_poison = points::needs_poison(self.service, self.point);
         let mut provided: Option<Instant> = None;
-        let mut armed = self.arm(process).await;
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let life = process.life();
-            if seen.says(&reached) {
-                return;
-            }
-            if life.restarts > armed.restarts {
-                // Another fault killed it before it got there.
-                armed = self.arm(process).await;
-            }
+        while !seen.says(&reached) {
             if needs_poison && provided.is_none_or(|at| at.elapsed() >= PROVIDE_EVERY) {
                 // A broker that is away now is asked again.
                 let _away = events::poison(self.stack).await;
                 provided = Some(Instant::now());
             }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-    }
-
-    /// Starts it anew, gently: its consumer leaves its group, and the next one need not wait for it to be taken for dead.
-    async fn arm(&self, process: &Arc<dyn Process>) -> Life {
-        self.stack.arm(self.service, &self.spec);
-        let before = process.life();
-        // One that stands still stops later, and is started armed then.
-        let _patience = tokio::time::timeout(RESTART_PATIENCE, process.restart()).await;
-        before
     }
 }
 

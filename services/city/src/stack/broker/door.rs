@@ -6,9 +6,16 @@
 //!   in vain at a dead port (librdkafka holds on to the address of a group's coordinator while its number is the same).
 //! - Places in the log that a member of a group commits before anybody joined that group here are of another broker's log.
 //!   A real broker refuses them; the mock cluster would keep them, and members would begin there. They are kept for nobody.
+//! - A member whose connection ended is made to leave its group. The cluster would not notice: it does not look at the
+//!   connection of a member that waits for its answer, counts it as alive when it has answered, and may choose it to lead;
+//!   the others then wait for the dead three times over, 20 seconds and more, and a process that dies on its way into a group
+//!   again and again would keep its next one out. So that the door knows whom it lets in, it names members that have no name
+//!   yet (the cluster would do that otherwise). One that lost its connection and lives is told that nobody knows it, and
+//!   joins again.
 //! - When this process stood still, every connection is closed. The cluster then takes members for dead that were waiting
 //!   for its answer to their joining, and never answers them; clients would wait for it for five minutes (their
-//!   `max.poll.interval.ms`). A closed connection they take for what it is, and join again.
+//!   `max.poll.interval.ms`). A closed connection they take for what it is, and join again. So is a connection on which a
+//!   joining was not answered within a session, which is longer than the cluster ever waits for others.
 //!
 //! Invariants: nothing else is changed; what is passed keeps its order; when one side of a connection ends, the other
 //! does. Does not: know more of the protocol than [`message`] reads.
@@ -24,14 +31,15 @@ use std::{
 use hexcab_chassis::Tasks;
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{
         TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        tcp::{ReadHalf, WriteHalf},
     },
     time::Instant,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
 use super::message::{self, LENGTH, Number, Question};
 
@@ -43,6 +51,8 @@ const PIECE: usize = 16 * 1024;
 const PULSE: Duration = Duration::from_millis(250);
 /// … and how late one must be to have stood still. Members have a second between a rebalance and their session's end.
 const STOOD_STILL: Duration = Duration::from_millis(750);
+/// How much longer than it should a machine may take that is busy with other things.
+const SLOW: Duration = Duration::from_secs(2);
 /// What stands where the group stood whose place in the log is kept for nobody.
 const NOBODY: u8 = b'-';
 
@@ -135,32 +145,74 @@ async fn accept(listener: TcpListener, house: House, visitors: &Tasks) {
 }
 
 /// One connection, to its end.
-async fn lead(client: TcpStream, house: &House) -> io::Result<()> {
-    let server = TcpStream::connect(house.cluster).await?;
+async fn lead(mut client: TcpStream, house: &House) -> io::Result<()> {
+    // Closed before the client's, and at once: a member that joins again must not meet the cluster's memory of it waiting.
+    let mut server = TcpStream::connect(house.cluster).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let open = Mutex::default();
-    tokio::select! {
-        ended = requests(from_client, to_server, &open, house) => ended,
-        ended = answers(from_server, to_client, &open, house) => ended,
+    server.set_zero_linger()?;
+    let visit = Visit::default();
+    let gone = {
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        tokio::select! {
+            _ended = requests(from_client, to_server, &visit, house) => true,
+            _ended = answers(from_server, to_client, &visit, house) => false,
+            () = visit.overdue() => false,
+        }
+    };
+    drop(server);
+    if gone {
+        // Those that said so themselves too: whether the cluster read it is not known.
+        for (group, member) in visit.members.into_inner() {
+            dismiss(house.cluster, &group, &member).await?;
+        }
     }
+    Ok(())
 }
 
-/// What the answers to open requests will mean.
-type Open = Mutex<BTreeMap<Number, Meaning>>;
+/// Says for a member that it leaves.
+async fn dismiss(cluster: SocketAddr, group: &[u8], member: &[u8]) -> io::Result<()> {
+    let (from, mut to) = TcpStream::connect(cluster).await?.into_split();
+    to.write_all(&message::leave(group, member)).await?;
+    // Closed unanswered, it might not be read.
+    read_message(&mut BufReader::new(from), &mut Vec::new()).await
+}
+
+/// What is known of one connection.
+#[derive(Debug, Default)]
+struct Visit {
+    /// What the answers to open requests will mean.
+    open: Mutex<BTreeMap<Number, Meaning>>,
+    /// The members that came in over it: group and name.
+    members: Mutex<BTreeSet<(Vec<u8>, Vec<u8>)>>,
+}
 
 #[derive(Debug)]
 enum Meaning {
     NamesBrokers,
-    Joined(Vec<u8>),
+    Joined { group: Vec<u8>, by: Instant },
+}
+
+impl Visit {
+    /// Ends when the answer to a joining will not come any more.
+    async fn overdue(&self) {
+        loop {
+            tokio::time::sleep(PULSE).await;
+            let now = Instant::now();
+            let late =
+                |meaning: &Meaning| matches!(meaning, Meaning::Joined { by, .. } if *by < now);
+            if self.open.lock().values().any(late) {
+                return;
+            }
+        }
+    }
 }
 
 async fn requests(
-    from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    open: &Open,
+    from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    visit: &Visit,
     house: &House,
 ) -> io::Result<()> {
     let (mut from, mut message) = (BufReader::with_capacity(PIECE, from), Vec::new());
@@ -168,11 +220,27 @@ async fn requests(
         read_message(&mut from, &mut message).await?;
         match message::question(&message) {
             Question::WhereBrokersAre { number } => {
-                open.lock().insert(number, Meaning::NamesBrokers);
+                visit.open.lock().insert(number, Meaning::NamesBrokers);
             }
-            Question::Join { number, group } => {
+            Question::Join {
+                number,
+                group,
+                session_ms,
+                member,
+            } => {
                 let group = message[group].to_vec();
-                open.lock().insert(number, Meaning::Joined(group));
+                let by = Instant::now() + Duration::from_millis(session_ms.into()) + SLOW;
+                if let Some(member) = member {
+                    let mut name = message[member.clone()].to_vec();
+                    if name.is_empty() {
+                        let given = format!("member-{}", Uuid::new_v4());
+                        message::name_member(&mut message, &member, &given);
+                        name = given.into_bytes();
+                    }
+                    visit.members.lock().insert((group.clone(), name));
+                }
+                let joined = Meaning::Joined { group, by };
+                visit.open.lock().insert(number, joined);
             }
             Question::CommitAsMember { group } => {
                 if !house.joined.lock().contains(&message[group.clone()]) {
@@ -186,18 +254,19 @@ async fn requests(
 }
 
 async fn answers(
-    from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    open: &Open,
+    from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    visit: &Visit,
     house: &House,
 ) -> io::Result<()> {
     let (mut from, mut message) = (BufReader::with_capacity(PIECE, from), Vec::new());
     loop {
         read_message(&mut from, &mut message).await?;
-        let meaning = message::answered(&message).and_then(|number| open.lock().remove(&number));
+        let number = message::answered(&message);
+        let meaning = number.and_then(|number| visit.open.lock().remove(&number));
         match meaning {
             Some(Meaning::NamesBrokers) => house.names.replace(&mut message),
-            Some(Meaning::Joined(group)) => {
+            Some(Meaning::Joined { group, .. }) => {
                 house.joined.lock().insert(group);
             }
             None => {}
@@ -207,8 +276,8 @@ async fn answers(
 }
 
 /// Reads the next message, its length included.
-async fn read_message(
-    from: &mut BufReader<OwnedReadHalf>,
+async fn read_message<R: AsyncRead + Unpin>(
+    from: &mut BufReader<R>,
     message: &mut Vec<u8>,
 ) -> io::Result<()> {
     let length = usize::try_from(from.read_u32().await?).unwrap_or(usize::MAX);
@@ -284,6 +353,72 @@ mod tests {
         let (mut server, _) = cluster.accept().await.unwrap();
         client.write_all(&message).await.unwrap();
         server.read_exact(&mut passed).await.unwrap();
+    }
+
+    /// A member of "it" that joins, silent for six seconds at most; its name, and what follows.
+    fn join(name: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(name.len()).unwrap().to_be_bytes();
+        let rest = [
+            b"\0\x0b\0\x05\0\0\0\x09\0\x02me\0\x02it\0\0\x17\x70\0\0\0\0".as_slice(),
+            &length,
+            name,
+            b"...",
+        ]
+        .concat();
+        let size = u32::try_from(rest.len()).unwrap().to_be_bytes();
+        [size.as_slice(), &rest].concat()
+    }
+
+    async fn next(from: &mut TcpStream) -> Vec<u8> {
+        let mut message = Vec::new();
+        let mut from = BufReader::with_capacity(1, from);
+        read_message(&mut from, &mut message).await.unwrap();
+        message
+    }
+
+    #[tokio::test]
+    async fn a_member_whose_connection_ends_is_made_to_leave() {
+        let here = || SocketAddr::from(([127, 0, 0, 1], 0));
+        let cluster = TcpListener::bind(here()).await.unwrap();
+        let door = Door::open(here(), cluster.local_addr().unwrap())
+            .await
+            .unwrap();
+        let mut client = TcpStream::connect(door.address()).await.unwrap();
+        let (mut server, _) = cluster.accept().await.unwrap();
+        client.write_all(&join(b"")).await.unwrap();
+        let joined = next(&mut server).await;
+        let Question::Join {
+            member: Some(member),
+            ..
+        } = message::question(&joined)
+        else {
+            panic!("{joined:?}");
+        };
+        let name = &joined[member];
+        assert_eq!(joined, join(name), "it has a name and is the same else");
+        assert!(!name.is_empty());
+        drop(client);
+        let (mut other, _) = cluster.accept().await.unwrap();
+        assert_eq!(next(&mut other).await, message::leave(b"it", name));
+        let closed = server.read_u8().await.unwrap_err().kind();
+        assert_eq!(closed, io::ErrorKind::ConnectionReset, "at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_on_which_a_joining_is_never_answered_is_closed() {
+        let here = || SocketAddr::from(([127, 0, 0, 1], 0));
+        let cluster = TcpListener::bind(here()).await.unwrap();
+        let door = Door::open(here(), cluster.local_addr().unwrap())
+            .await
+            .unwrap();
+        let mut client = TcpStream::connect(door.address()).await.unwrap();
+        let (mut server, _) = cluster.accept().await.unwrap();
+        client.write_all(&join(b"m-1")).await.unwrap();
+        assert_eq!(next(&mut server).await, join(b"m-1"));
+        let begun = Instant::now();
+        assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+        let waited = begun.elapsed();
+        assert!(waited >= Duration::from_secs(6) && waited < Duration::from_secs(10));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How the messages of Kafka's protocol begin: as far as the door must know.
+//! How the messages of Kafka's protocol begin: as far as the door must know, and the one that it sends itself.
 //!
 //! A message is its length and what that counts. A request is: two bytes of key (which question), two of version, four of
 //! number (the answer repeats it), the client's name, from some version on a list of tags, then what the question says.
@@ -14,11 +14,14 @@ const METADATA: u16 = 3;
 const OFFSET_COMMIT: u16 = 8;
 const FIND_COORDINATOR: u16 = 10;
 const JOIN_GROUP: u16 = 11;
+const LEAVE_GROUP: u16 = 13;
 /// From these versions on lengths are written short, and tags may follow anything.
 const OFFSET_COMMIT_SHORT: u16 = 8;
 const JOIN_GROUP_SHORT: u16 = 6;
 /// From this version on a commit says as whom.
 const OFFSET_COMMIT_MEMBER: u16 = 1;
+/// From this version on who joins says how long others may take for it too.
+const JOIN_GROUP_PATIENCE: u16 = 1;
 
 /// The number of a request, as it is written.
 pub type Number = [u8; 4];
@@ -37,6 +40,10 @@ pub enum Question {
         number: Number,
         /// The group's name.
         group: Range<usize>,
+        /// How long the member may be silent, milliseconds.
+        session_ms: u32,
+        /// The member's name, empty when it has none yet; none when it could not be read.
+        member: Option<Range<usize>>,
     },
     /// To keep places in the log, as a member of a group (one may also do that as nobody).
     CommitAsMember {
@@ -57,6 +64,36 @@ pub fn answered(message: &[u8]) -> Option<Number> {
     message.get(LENGTH..)?.first_chunk().copied()
 }
 
+/// Gives a member that joins without a name this one.
+pub fn name_member(message: &mut Vec<u8>, member: &Range<usize>, name: &str) {
+    let length = u16::try_from(name.len()).unwrap_or_default();
+    let written = member.start - size_of::<u16>()..member.end;
+    let named = [&length.to_be_bytes(), name.as_bytes()].concat();
+    message.splice(written, named);
+    let total = u32::try_from(message.len() - LENGTH).unwrap_or_default();
+    message[..LENGTH].copy_from_slice(&total.to_be_bytes());
+}
+
+/// What says that this member is none of the group any more.
+pub fn leave(group: &[u8], member: &[u8]) -> Vec<u8> {
+    let text = |bytes: &[u8]| {
+        let length = u16::try_from(bytes.len()).unwrap_or_default();
+        [&length.to_be_bytes(), bytes].concat()
+    };
+    let (version, number) = (0_u16.to_be_bytes(), 0_u32.to_be_bytes());
+    let rest = [
+        LEAVE_GROUP.to_be_bytes().as_slice(),
+        &version,
+        &number,
+        &text(b"door"),
+        &text(group),
+        &text(member),
+    ]
+    .concat();
+    let length = u32::try_from(rest.len()).unwrap_or_default();
+    [length.to_be_bytes().as_slice(), &rest].concat()
+}
+
 fn read_question(message: &[u8]) -> Option<Question> {
     let mut reader = Reader {
         message,
@@ -66,8 +103,20 @@ fn read_question(message: &[u8]) -> Option<Question> {
     match key {
         METADATA | FIND_COORDINATOR => Some(Question::WhereBrokersAre { number }),
         JOIN_GROUP => {
-            let group = reader.group(version >= JOIN_GROUP_SHORT)?;
-            Some(Question::Join { number, group })
+            let short = version >= JOIN_GROUP_SHORT;
+            let group = reader.group(short)?;
+            let session_ms = u32::from_be_bytes(reader.bytes()?);
+            if version >= JOIN_GROUP_PATIENCE {
+                reader.skip(size_of::<u32>())?;
+            }
+            // Nobody who writes lengths short is known here.
+            let member = if short { None } else { reader.text() };
+            Some(Question::Join {
+                number,
+                group,
+                session_ms,
+                member,
+            })
         }
         OFFSET_COMMIT if version >= OFFSET_COMMIT_MEMBER => {
             let group = reader.group(version >= OFFSET_COMMIT_SHORT)?;
@@ -101,6 +150,12 @@ impl Reader<'_> {
         self.message.get(range.clone())?;
         self.at = range.end;
         Some(range)
+    }
+
+    /// A text; one that is not there is empty.
+    fn text(&mut self) -> Option<Range<usize>> {
+        let length = i16::from_be_bytes(self.bytes()?);
+        self.skip(usize::try_from(length).unwrap_or_default())
     }
 
     /// The group's name, which comes first, after the rest of the header.
@@ -144,14 +199,22 @@ mod tests {
     #[test]
     fn questions_are_told_apart_in_long_and_short_versions() {
         let joined = |message: &[u8]| match question(message) {
-            Question::Join { number, group } => Some((number, message[group].to_vec())),
+            Question::Join { group, member, .. } => Some((
+                message[group].to_vec(),
+                member.map(|member| message[member].to_vec()),
+            )),
             Question::WhereBrokersAre { .. }
             | Question::CommitAsMember { .. }
             | Question::Other => None,
         };
-        let expected = Some(([0, 0, 0, 9], b"trips".to_vec()));
-        assert_eq!(joined(&request(11, 5, false, b"\0\x05trips...")), expected);
-        assert_eq!(joined(&request(11, 6, true, b"\x06trips...")), expected);
+        let expected =
+            |member: Option<&[u8]>| Some((b"trips".to_vec(), member.map(<[u8]>::to_vec)));
+        let long = request(11, 5, false, b"\0\x05trips\0\0\x17\x70\0\0\0\0\0\x02m1...");
+        assert_eq!(joined(&long), expected(Some(b"m1")));
+        let oldest = request(11, 0, false, b"\0\x05trips\0\0\x17\x70\0\0...");
+        assert_eq!(joined(&oldest), expected(Some(b"")));
+        let short = request(11, 6, true, b"\x06trips\0\0\x17\x70\0\0\0\0...");
+        assert_eq!(joined(&short), expected(None));
         for key in [3, 10] {
             let number = [0, 0, 0, 9];
             let asked = question(&request(key, 9, true, b""));
@@ -173,6 +236,28 @@ mod tests {
         assert_eq!(as_whom(7, false, b"\0\x02it\0\0\0\x02"), member);
         assert_eq!(as_whom(9, true, b"\x03it\0\0\0\x02"), member);
         assert_eq!(as_whom(9, true, b"\x03it\xff\xff\xff\xff"), None);
+    }
+
+    #[test]
+    fn a_member_without_a_name_is_given_one_and_leaves_by_it() {
+        let join = |member: &[u8]| {
+            let body = [b"\0\x02it\0\0\x17\x70\0\0\0\0".as_slice(), member, b"rest"].concat();
+            request(11, 5, false, &body)
+        };
+        let mut message = join(b"\0\0");
+        let Question::Join {
+            member: Some(member),
+            session_ms: 6_000,
+            ..
+        } = question(&message)
+        else {
+            panic!("{message:?}");
+        };
+        name_member(&mut message, &member, "m-7");
+        assert_eq!(message, join(b"\0\x03m-7"));
+        let length = [0, 0, 0, 23];
+        let asked = b"\0\x0d\0\0\0\0\0\0\0\x04door\0\x02it\0\x03m-7";
+        assert_eq!(leave(b"it", b"m-7"), [length.as_slice(), asked].concat());
     }
 
     #[test]

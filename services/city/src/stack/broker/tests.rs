@@ -8,6 +8,7 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer as _},
     producer::{FutureProducer, FutureRecord},
 };
+use tokio::io::AsyncWriteExt as _;
 
 use super::*;
 use crate::stack::ports::Ports;
@@ -130,6 +131,46 @@ async fn a_place_that_is_committed_for_another_brokers_log_is_not_kept() {
     };
     let _member = tokio::task::spawn_blocking(committing).await.unwrap();
     assert_eq!(committed(&address), Offset::Invalid);
+}
+
+/// The dead would be alive for a minute, and lead the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_died_on_its_way_in_keeps_nobody_out() {
+    let broker = Broker::start(0, 1).await.unwrap();
+    let address = broker.address().to_string();
+    write(&address, 1).await;
+    let mut dying = TcpStream::connect(broker.address()).await.unwrap();
+    dying.write_all(&join_for_a_minute()).await.unwrap();
+    drop(dying);
+    let next: BaseConsumer = settings(&address).create().unwrap();
+    next.subscribe(&[topic::PAYMENT]).unwrap();
+    let (_next, offsets) = read(next, 1).await;
+    assert_eq!(offsets, [0]);
+}
+
+/// JoinGroup, version 5: of the group "it", without a name, with the protocol that clients prefer by default.
+fn join_for_a_minute() -> Vec<u8> {
+    let text = |text: &str| {
+        let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+        [&length, text.as_bytes()].concat()
+    };
+    let minute_ms = 60_000_u32.to_be_bytes();
+    let rest = [
+        [0, 11, 0, 5, 0, 0, 0, 1].as_slice(),
+        &text("dying"),
+        &text("it"),
+        &minute_ms,
+        &minute_ms,
+        &text(""),
+        &u16::MAX.to_be_bytes(),
+        &text("consumer"),
+        &1_u32.to_be_bytes(),
+        &text("range"),
+        &0_u32.to_be_bytes(),
+    ]
+    .concat();
+    let length = u32::try_from(rest.len()).unwrap().to_be_bytes();
+    [length.as_slice(), &rest].concat()
 }
 
 /// What a new member would begin at.

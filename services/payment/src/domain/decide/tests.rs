@@ -125,7 +125,7 @@ const TABLE: [(&str, [&str; 16]); 14] = [
     ("unknown raise",   ["already", "already",  "raised", "not raised", "ask",      "ask",    "ask",    "already", "lost",    "ask",     "ask",     "method",    "method", "none", "none",   "none"]),
     ("unknown capture", ["already", "already",  "ask",    "ask",        "captured", "failed", "ask",    "already", "ask",     "lost",    "ask",     "method",    "method", "none", "none",   "none"]),
     ("unknown void",    ["already", "already",  "ask",    "ask",        "ask",      "ask",    "charge", "already", "ask",     "ask",     "lost",    "method",    "method", "none", "none",   "none"]),
-    ("captured",        ["fin",     "fin",      "fin",    "fin",        "fin",      "fin",    "fin",    "fin",     "fin",     "fin",     "fin",     "fin",       "fin",    "rest", "tipped", "refunded"]),
+    ("captured",        ["fin",     "fin",      "fin",    "fin",        "fin",      "fin",    "fin",    "fin",     "fin",     "fin",     "fin",     "fin",       "fin",    "charge", "tipped", "refunded"]),
     ("capture failed",  ["fin",     "fin",      "fin",    "fin",        "fin",      "fin",    "fin",    "fin",     "fin",     "fin",     "fin",     "fin",       "fin",    "none", "none",   "none"]),
     ("voided",          ["fin",     "fin",      "fin",    "fin",        "fin",      "fin",    "fin",    "fin",     "fin",     "fin",     "fin",     "fin",       "fin",    "none", "none",   "none"]),
     ("declined",        ["fin",     "fin",      "fin",    "fin",        "fin",      "fin",    "fin",    "fin",     "fin",     "fin",     "fin",     "fin",       "owed",   "none", "none",   "none"]),
@@ -225,6 +225,16 @@ fn never_more_than_the_hold_is_captured_nor_another_amount_than_the_charge() {
 }
 
 #[test]
+fn nothing_is_no_hold() {
+    for nothing in [0, -1] {
+        let mut begun = intent(State::RequiresHold, None);
+        begun.amount = usd(nothing);
+        let placed = decide(&begun, Command::PlaceHold { processor_id: pi() });
+        assert_eq!(placed, Err(Refusal::NotWithinHold));
+    }
+}
+
+#[test]
 fn a_hold_is_raised_by_what_was_asked_and_once() {
     let mut held = intent(State::Held(hold()), None);
     let raise = |held: &Intent, to| decide(held, Command::RaiseHold { to });
@@ -305,6 +315,28 @@ fn a_rest_is_answered_once() {
     intent = intent.apply(&event);
     assert_eq!(intent.state.owed(), Some(usd(500)));
     assert_eq!(decide(&intent, refused), Err(Refusal::Finished));
+}
+
+#[test]
+fn a_rest_is_what_the_trip_cost_above_the_capture_and_answered_before_anything_is_given_back() {
+    let answer = |charge, refunded| {
+        let taken = Taken {
+            refunded: usd(refunded),
+            ..Taken::captured(usd(2_000))
+        };
+        let hold = hold();
+        let captured = intent(State::Captured { hold, taken }, Some(charge));
+        let processor_id = ProcessorId("pi_2".into());
+        let said = Said::Done { processor_id };
+        word(&decide(&captured, Command::AnswerRest(rest(1), said)))
+    };
+    assert_eq!(answer(2_500, 0), "rest");
+    for charge in [2_000, 2_499, 2_501] {
+        assert_eq!(answer(charge, 0), "charge", "{charge}");
+    }
+    for refunded in [1, 2_000] {
+        assert_eq!(answer(2_500, refunded), "fin", "{refunded}");
+    }
 }
 
 #[test]

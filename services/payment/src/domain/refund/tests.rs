@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hexcab_types::Currency;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -139,6 +140,11 @@ fn never_more_is_asked_for_than_is_left() {
         refunds: &refunds,
         disputes: &[],
     };
+    let yen = Ask {
+        amount: Some(Money::new(1, Currency::Jpy)),
+        ..ask(None, false)
+    };
+    assert_eq!(parts(&intent, before, &yen), Err(RefundRefusal::Amount));
     let ask = |amount| parts(&intent, before, &ask(amount, false)).map(|parts| split(&parts));
     assert_eq!(ask(None).unwrap()[0].0, 500);
     assert_eq!(ask(Some(500)).unwrap()[0].0, 500);

@@ -74,6 +74,17 @@ fn a_ride_by_card_is_held_raised_and_captured() {
 }
 
 #[test]
+fn of_a_hold_that_was_refused_nothing_is_raised() {
+    let code = "insufficient_funds".to_owned();
+    let declined = intent(State::Declined { code, owed: None }, None);
+    assert_eq!(card(Some(&declined), waited(300)), Asked::default());
+    assert_eq!(
+        card(Some(&declined), ended(2_300)),
+        settled(2_300, &[Order::Capture], None)
+    );
+}
+
+#[test]
 fn what_is_heard_late_asks_for_what_is_left_to_do() {
     assert_eq!(
         card(None, waited(300)),

@@ -16,6 +16,7 @@ use crate::{
     },
 };
 
+const CANCEL: &str = "cancel";
 const PAYMENTS: &str = "/v1/payment_intents";
 const PAYMENT: &str = "/v1/payment_intents/{id}";
 const SEARCH: &str = "/v1/payment_intents/search";
@@ -25,6 +26,9 @@ const DISPUTES: &str = "/v1/disputes";
 const PAGE: &str = "100";
 /// Keys after the first that are tried for a step that can happen once only, when the processor spent them on failures.
 const FURTHER_KEYS: u32 = 3;
+/// The same for giving a hold back, which nobody may refuse: more than a processor spends in ten minutes, as steps are
+/// tried again.
+const FURTHER_KEYS_OF_VOID: u32 = 40;
 
 impl HttpProcessor {
     async fn create(
@@ -66,11 +70,16 @@ impl HttpProcessor {
             let further = (again > 0).then(|| format!("{key}.{again}"));
             let path = format!("{PAYMENTS}/{id}/{verb}");
             let key = further.as_deref().unwrap_or(key);
+            let keys = if verb == CANCEL {
+                FURTHER_KEYS_OF_VOID
+            } else {
+                FURTHER_KEYS
+            };
             match self
                 .post::<wire::PaymentIntent>(key, route, path, &fields)
                 .await
             {
-                Err(Failure::Spent(_)) if again < FURTHER_KEYS => again += 1,
+                Err(Failure::Spent(_)) if again < keys => again += 1,
                 answer => return answer?.try_into(),
             }
         }
@@ -186,7 +195,7 @@ impl Processor for HttpProcessor {
     }
 
     async fn cancel(&self, key: &str, id: &ProcessorId) -> Result<Payment, Failure> {
-        let step = ("cancel", "/v1/payment_intents/{id}/cancel");
+        let step = (CANCEL, "/v1/payment_intents/{id}/cancel");
         self.once(key, id, step, Vec::new()).await
     }
 

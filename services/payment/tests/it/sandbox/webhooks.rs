@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use hexcab_testkit::eventually;
+use hexcab_testkit::{TestDb, eventually};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
 use sha2::Sha256;
 
-use super::{act, answer, held};
+use super::{HOLD, act, answer, held};
 use crate::{
     listener::{Listener, Told},
+    process::{SandboxProcess, free_port},
     rig::{Sandbox, WEBHOOK_SECRET},
 };
 
@@ -82,6 +83,37 @@ async fn what_is_not_taken_is_told_again() {
     assert_eq!(ids.len(), 1, "the same event");
     listener.answer(204);
     settled(&sandbox, 1).await;
+}
+
+#[tokio::test]
+async fn a_killed_sandbox_forgets_no_webhook() {
+    let db = TestDb::create("sandbox").await;
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}/webhooks");
+    let first = SandboxProcess::start(&db, &url).await;
+    for index in 0..5 {
+        let response = reqwest::Client::new()
+            .post(format!("http://{}/v1/payment_intents", first.addr))
+            .header("Idempotency-Key", format!("k{index}"))
+            .form(&HOLD)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+    }
+    first.kill();
+    let listener = Listener::at(([127, 0, 0, 1], port).into()).await;
+    let _second = SandboxProcess::start(&db, &url).await;
+    let told = eventually(|| async {
+        let told = listener.told();
+        let ids: BTreeSet<String> = told
+            .iter()
+            .map(|told| told.event()["id"].to_string())
+            .collect();
+        (ids.len() == 5).then_some(told)
+    })
+    .await;
+    assert!(told.iter().all(|told| signed(told).1));
 }
 
 #[tokio::test]

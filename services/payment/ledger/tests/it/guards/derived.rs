@@ -211,4 +211,6 @@ async fn only_hot_accounts_have_shards_and_they_have_no_limits() {
         let set = format!("UPDATE ledger.settings SET hot_shards = {shards}");
         assert_eq!(refused_by(&rig, &[set]).await, "hot_shards_within");
     }
+    let second = "INSERT INTO ledger.settings (one) VALUES (false)".to_owned();
+    assert_eq!(refused_by(&rig, &[second]).await, "settings_one");
 }
