@@ -26,6 +26,14 @@ fn main() -> anyhow::Result<ExitCode> {
         .join("..")
         .canonicalize()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let unknown =
+        |word: &&String| word.starts_with("--") && !matches!(&word[..], "--list" | "--write");
+    if let Some(word) = arguments.iter().find(unknown) {
+        eprintln!(
+            "{word}: want [FILTER…] (words of rules, names, files or tests), --list (which), --write (docs/guards.md)"
+        );
+        return Ok(ExitCode::from(2));
+    }
     let filters: Vec<&String> = arguments
         .iter()
         .filter(|word| !word.starts_with("--"))

@@ -82,7 +82,8 @@ async fn poison_is_put_aside_at_once_with_its_bytes_origin_and_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_database_keeps_refusing_is_put_aside_and_the_rest_goes_on() {
     let bench = Bench::new().await;
-    let table = "CREATE TABLE ruled (subject text CONSTRAINT not_the_second CHECK (subject <> 'trips/2'))";
+    let table =
+        "CREATE TABLE ruled (subject text CONSTRAINT not_the_second CHECK (subject <> 'trips/2'))";
     sqlx::query(table).execute(bench.pg.pool()).await.unwrap();
     let ruled = Arc::new(Ruled {
         pg: bench.pg.clone(),
