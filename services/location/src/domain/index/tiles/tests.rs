@@ -109,7 +109,10 @@ fn a_stadium_is_divided_until_a_bucket_holds_few() {
         .unwrap()
         .known(spot.tile())
         .unwrap();
-    assert!(tile.buckets.read().level <= 2, "together again, but for a few");
+    assert!(
+        tile.buckets.read().level <= 2,
+        "together again, but for a few"
+    );
 }
 
 #[test]
