@@ -9,16 +9,17 @@
 //!   it must not be, and waiting changes no rule (a race may be lost once)
 
 mod client;
-mod ends;
 mod lag;
 mod paused;
 mod positions;
 mod reach;
 mod refused;
 mod span;
+mod tail;
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use hexcab_chassis::{Component, crash};
@@ -35,6 +36,7 @@ use client::{Change, Client};
 use paused::Paused;
 use positions::Positions;
 use reach::Reach;
+use tail::{Edge, Tail};
 
 /// How often the database may refuse an event before it is put aside: about three seconds by default.
 const REFUSALS_MAX: u32 = 6;
@@ -80,6 +82,8 @@ struct State {
     paused: Paused,
     positions: Positions,
     reach: Reach,
+    /// None of a member of a group.
+    tail: Option<Tail>,
 }
 
 impl Consumer {
@@ -142,8 +146,13 @@ impl Consumer {
             .group
             .clone()
             .unwrap_or_else(|| format!("{}-{}", self.name, uuid::Uuid::new_v4()));
-        let client = Client::create(&self.config.consumer(&group), &self.name, changes.clone())?;
-        let ended = self.consume(&client, changes, changed, shutdown).await;
+        let mut settings = self.config.consumer(&group);
+        if self.group.is_none() {
+            // Nobody would ever ask for a tail's places; and letting a partition go waits for the broker to have them.
+            settings.set("enable.auto.commit", "false");
+        }
+        let client = Client::create(&settings, &self.name, changes)?;
+        let ended = self.consume(&client, changed, shutdown).await;
         self.component.set(false);
         client.close().await;
         ended
@@ -152,29 +161,30 @@ impl Consumer {
     async fn consume(
         &self,
         client: &Client,
-        changes: mpsc::UnboundedSender<Change>,
         mut changed: mpsc::UnboundedReceiver<Change>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let producer = Producer::connect(&self.config)?;
-        if self.group.is_some() {
-            let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-            client.subscribe(&topics)?;
-        } else if !self.assign_ends(client, &changes, &shutdown).await? {
-            return Ok(());
-        }
         let mut state = State {
             paused: Paused::new(&self.name, self.backoff()),
             positions: Positions::default(),
             reach: Reach::new(self.component.clone()),
+            tail: None,
         };
+        if self.group.is_some() {
+            let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+            client.subscribe(&topics)?;
+        } else {
+            self.tail_from(Edge::End, client, &mut state, &shutdown)
+                .await?;
+        }
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 Some(change) = changed.recv() => self.on_change(client, change, &mut state, &shutdown).await,
                 () = state.paused.next_due() => state.paused.resume_due(client),
-                () = state.reach.answered() => state.reach.found(),
+                () = state.reach.answered() => self.on_answer(client, &mut state, &shutdown).await?,
                 record = client.recv() => match record {
                     Ok(record) => {
                         // A change that came with the record is told first.
@@ -237,6 +247,9 @@ impl Consumer {
         record: &BorrowedMessage<'_>,
         state: &mut State,
     ) -> anyhow::Result<()> {
+        if state.tail.as_ref().is_some_and(|tail| !tail.is_held()) {
+            return Ok(());
+        }
         state.reach.found();
         let partition = (record.topic().to_owned(), record.partition());
         if state.paused.is_paused(&partition) {
@@ -327,9 +340,20 @@ impl Consumer {
             return Err(anyhow::Error::new(error).context("the consumer failed for good"));
         }
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
-            state.reach.lost(client);
+            self.on_loss(client, state)?;
         }
         tracing::debug!(consumer = self.name, %error, "consumer");
+        Ok(())
+    }
+
+    fn on_loss(&self, client: &Client, state: &mut State) -> anyhow::Result<()> {
+        if !state.reach.lost(client) {
+            return Ok(());
+        }
+        if let Some(tail) = &mut state.tail {
+            state.paused.revoked(&tail.partitions());
+            tail.let_go(client).context("let the partitions go")?;
+        }
         Ok(())
     }
 }

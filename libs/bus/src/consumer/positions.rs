@@ -33,6 +33,11 @@ impl Positions {
         self.0.insert(partition.clone(), offset + 1);
     }
 
+    /// The offset that must come next, once something was read.
+    pub fn next(&self, partition: &Partition) -> Option<i64> {
+        self.0.get(partition).copied()
+    }
+
     /// These partitions begin anew, here or elsewhere.
     pub fn forget(&mut self, partitions: &[Partition]) {
         self.0.retain(|key, _| !partitions.contains(key));

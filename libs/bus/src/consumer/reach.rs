@@ -45,13 +45,18 @@ impl Reach {
         }
     }
 
-    /// The client says that every broker is down.
-    pub fn lost(&mut self, client: &Shared) {
-        if matches!(self.state, State::There) {
-            tracing::warn!("no broker can be reached");
-            self.state = State::Away(Box::pin(answer(Arc::clone(client))));
-            self.component.set(false);
+    /// The client says that every broker is down. False before the first assignment, when none was there yet.
+    ///
+    /// One that is lost again while it is away is asked again: its answer may have come before that.
+    pub fn lost(&mut self, client: &Shared) -> bool {
+        match self.state {
+            State::Joining => return false,
+            State::There => tracing::warn!("no broker can be reached"),
+            State::Away(_) => {}
         }
+        self.state = State::Away(Box::pin(answer(Arc::clone(client))));
+        self.component.set(false);
+        true
     }
 
     /// Waits until the broker answers again; for ever when it is not away.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use hexcab_bus::{Failure, Producer, outbox, topic};
+use hexcab_bus::{Consumer, Failure, Producer, outbox, topic};
+use hexcab_chassis::Readiness;
 use hexcab_telemetry::metrics::{KeyValue, in_memory};
 use hexcab_testkit::eventually;
 
@@ -78,6 +79,35 @@ async fn how_far_a_consumer_is_behind_is_said_while_its_partition_is_paused() {
     seen.until(5).await;
     until("hexcab.consumer.lag", &mine, |lag| lag == 0.0).await;
     until("hexcab.consumer.paused", &mine, |paused| paused == 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_before_a_tail_is_none_of_its_lag() {
+    let bench = Bench::new().await;
+    let producer = Producer::connect(&bench.config()).unwrap();
+    for subject in subjects(3) {
+        producer.publish(event(&subject)).await.unwrap();
+    }
+    let seen = Arc::new(Seen::default());
+    let away = || Failure::Dependency(anyhow::Error::msg("postgres is away"));
+    seen.fail.lock().extend((0..4).map(|_| ("trips/3", away())));
+    let config = hexcab_bus::BusConfig {
+        backoff_ms: 400,
+        ..bench.config()
+    };
+    let readiness = Readiness::new();
+    let component = readiness.component("kafka");
+    let tail = Consumer::tail(&config, "tailing", &[topic::TRIP], seen.clone(), component);
+    bench.killable("tail", tail.run(bench.tasks.shutdown()));
+    eventually(|| async { readiness.is_ready().then_some(()) }).await;
+    producer.publish(event("trips/3")).await.unwrap();
+    let mine = [
+        of("messaging.consumer.group.name", "tailing"),
+        of("messaging.destination.name", topic::TRIP),
+        of("messaging.destination.partition.id", "0"),
+    ];
+    until("hexcab.consumer.lag", &mine, |lag| lag == 1.0).await;
+    assert_eq!(seen.until(1).await, ["trips/3"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

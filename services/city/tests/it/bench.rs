@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -120,7 +123,7 @@ impl Bench {
         self.clients
             .spawn("tail", consumer.run(self.clients.shutdown()));
         eventually("the tail is there", || async {
-            (*seen.assigned.lock()).then_some(())
+            (seen.assignments() > 0).then_some(())
         })
         .await;
         seen
@@ -187,10 +190,15 @@ fn event(number: u32) -> Outgoing {
 #[derive(Default)]
 pub struct Seen {
     numbers: Mutex<BTreeSet<u32>>,
-    assigned: Mutex<bool>,
+    assignments: AtomicU32,
 }
 
 impl Seen {
+    /// How often it was given its partitions: each time but the first it may have missed something.
+    pub fn assignments(&self) -> u32 {
+        self.assignments.load(Ordering::Relaxed)
+    }
+
     /// Waits until it saw all of these.
     pub async fn until(&self, numbers: std::ops::Range<u32>) {
         let all: BTreeSet<u32> = numbers.collect();
@@ -217,7 +225,7 @@ impl Handler for Seen {
     }
 
     async fn assigned(&self, _partitions: &[(String, i32)]) -> Result<(), Failure> {
-        *self.assigned.lock() = true;
+        self.assignments.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }

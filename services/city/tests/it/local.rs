@@ -37,15 +37,18 @@ async fn kafka_keeps_its_events_over_a_kill_and_goes_on_after_a_stop() {
     let Some(bench) = bench().await else { return };
     bench.relay();
     let member = bench.consume();
+    let tail = bench.tail().await;
     bench.write(0..200).await;
     member.until(0..200).await;
+    tail.until(0..200).await;
 
     let begun = Instant::now();
     assert!(bench.kafka.child().suffer(Fault::Kill));
     bench.write(200..400).await;
     bench.until_restarts(1).await;
     member.until(0..400).await;
-    println!("a member has all {:?} after the kill", begun.elapsed());
+    tail.until(0..400).await;
+    println!("both have all {:?} after the kill", begun.elapsed());
     // Nobody sent the first ones again: they are Kafka's own.
     bench.forget_outbox().await;
     let newcomer = bench.consume_as("newcomer");
@@ -55,6 +58,8 @@ async fn kafka_keeps_its_events_over_a_kill_and_goes_on_after_a_stop() {
     bench.write(400..500).await;
     assert!(bench.kafka.child().suffer(Fault::Continue));
     member.until(0..500).await;
+    tail.until(0..500).await;
+    assert_eq!(tail.assignments(), 1, "it goes on where it was");
     assert_eq!(bench.kafka.child().life().restarts, 1);
     bench.stop().await;
 }

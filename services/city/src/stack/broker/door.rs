@@ -53,6 +53,8 @@ const PULSE: Duration = Duration::from_millis(250);
 const STOOD_STILL: Duration = Duration::from_millis(750);
 /// How much longer than it should a machine may take that is busy with other things.
 const SLOW: Duration = Duration::from_secs(2);
+/// How the cluster calls itself: this, and in hexadecimal where in memory it is, which the next one may be too.
+const CLUSTER: &[u8] = b"mockCluster";
 /// What stands where the group stood whose place in the log is kept for nobody.
 const NOBODY: u8 = b'-';
 
@@ -292,11 +294,14 @@ async fn read_message<R: AsyncRead + Unpin>(
 }
 
 /// How an answer names the cluster, and how it is to name the door: host and port follow each other in every version of
-/// the protocol, and both names are of the same length.
+/// the protocol, and both names are of the same length. Its own name becomes one that no other cluster has, by which a
+/// client knows whose log it reads.
 #[derive(Debug, Clone)]
 struct Names {
     cluster: Vec<u8>,
     door: Vec<u8>,
+    /// Hexadecimal digits.
+    own: Vec<u8>,
 }
 
 impl Names {
@@ -308,6 +313,7 @@ impl Names {
             cluster: name(cluster.ip(), cluster.port()),
             // The cluster is on loopback, and so is the door.
             door: name(cluster.ip(), door.port()),
+            own: Uuid::new_v4().simple().to_string().into_bytes(),
         }
     }
 
@@ -318,6 +324,12 @@ impl Names {
             if message[at..].starts_with(&self.cluster) {
                 message[at..at + size].copy_from_slice(&self.door);
                 at += size;
+            } else if message[at..].starts_with(CLUSTER) {
+                at += CLUSTER.len();
+                let digits = message[at..].iter_mut().zip(&self.own);
+                for (digit, own) in digits.take_while(|(digit, _)| digit.is_ascii_hexdigit()) {
+                    *digit = *own;
+                }
             } else {
                 at += 1;
             }
@@ -425,6 +437,10 @@ mod tests {
     fn a_name_is_replaced_wherever_it_stands_and_nothing_else() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let names = Names::new(address(40_000), address(20_000));
+        let mut told = b"\x11mockCluster1fd5a0\0\0\0\x01".to_vec();
+        names.replace(&mut told);
+        let own = [b"\x11mockCluster", &names.own[..6], b"\0\0\0\x01"].concat();
+        assert_eq!(told, own);
         let mut message = [
             b"127.0.0.1".as_slice(),
             &40_000_u32.to_be_bytes(),

@@ -74,6 +74,24 @@ async fn every_topic_is_there_with_its_partitions_and_the_door_is_the_broker() {
     }
 }
 
+/// By which one who holds a place finds out that it is in another's log.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_broker_has_a_name_of_its_own() {
+    let mut names = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let broker = Broker::start(0, 0).await.unwrap();
+        let address = broker.address().to_string();
+        let named = || -> String {
+            let client: BaseConsumer = settings(&address).create().unwrap();
+            client.client().fetch_cluster_id(PATIENCE).unwrap()
+        };
+        let name = named();
+        assert_eq!(name, named(), "everybody is told the same");
+        names.insert(name);
+    }
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_in_the_log_of_another_broker_is_none() {
     let mut ports = Ports::default();

@@ -318,7 +318,7 @@ async fn when_and_how_was_ordered_does_not_change() {
             "TripActivated",
             &format!("state = 'REQUESTED', {LATE}, {changed}"),
         );
-        guarded(&store, ON_UPDATE, "trips_order_is_fixed", &sql).await;
+        guarded(&store, ON_ORDER, "trips_order_is_fixed", &sql).await;
     }
 }
 
