@@ -54,6 +54,8 @@ pub struct Options {
     pub port: Option<u16>,
     /// What a commit promises.
     pub durability: Durability,
+    /// More settings (`name=value`), which win over those of a small server.
+    pub settings: Vec<String>,
 }
 
 impl Options {
@@ -63,6 +65,7 @@ impl Options {
             dir: dir.into(),
             port: None,
             durability: Durability::Durable,
+            settings: Vec::new(),
         }
     }
 
@@ -167,7 +170,7 @@ impl Postgres {
         loop {
             let port = options.port.map_or_else(free_port, Ok)?;
             tries += 1;
-            match Self::serve(&cluster, port, options.durability).await {
+            match Self::serve(&cluster, port, &options).await {
                 Err(EmbeddedError::NotStarted(log))
                     if log.contains("Address already in use")
                         && options.port.is_none()
@@ -262,10 +265,10 @@ impl Postgres {
     async fn serve(
         cluster: &Cluster,
         port: u16,
-        durability: Durability,
+        options: &Options,
     ) -> Result<(Watched, u32), EmbeddedError> {
         cluster.truncate_log()?;
-        let mut watched = cluster.spawn(port, durability)?;
+        let mut watched = cluster.spawn(port, options.durability, &options.settings)?;
         let deadline = tokio::time::Instant::now() + START_TIMEOUT;
         loop {
             let answer = PgConnection::connect_with(&cluster.options(port, "postgres")).await;

@@ -82,8 +82,13 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The server on this port, under a watcher.
-    pub fn spawn(&self, port: u16, durability: Durability) -> Result<Watched, EmbeddedError> {
+    /// The server on this port, with these settings over its own, under a watcher.
+    pub fn spawn(
+        &self,
+        port: u16,
+        durability: Durability,
+        settings: &[String],
+    ) -> Result<Watched, EmbeddedError> {
         let mut arguments = vec!["-D".to_owned(), self.data().display().to_string()];
         let durable: &[&str] = match durability {
             Durability::Durable => &["fsync=on", "synchronous_commit=on"],
@@ -91,8 +96,10 @@ impl Cluster {
             Durability::Test => &["fsync=off", "synchronous_commit=on"],
         };
         let port = format!("port={port}");
-        for setting in SETTINGS.iter().chain(durable).chain([&port.as_str()]) {
-            arguments.extend(["-c".to_owned(), (*setting).to_owned()]);
+        let own = SETTINGS.iter().chain(durable).copied().chain([&*port]);
+        // Of a setting that comes twice Postgres takes the last.
+        for setting in own.chain(settings.iter().map(String::as_str)) {
+            arguments.extend(["-c".to_owned(), setting.to_owned()]);
         }
         let path = self.log();
         let log = std::fs::OpenOptions::new()

@@ -54,9 +54,9 @@ impl Database {
         stop: &Stop,
     ) -> anyhow::Result<Self> {
         let options = Options {
-            dir,
             port: Some(port),
             durability,
+            ..Options::new(dir)
         };
         let postgres = match bring_up_unless(stop, &options).await {
             Ok(postgres) => postgres,

@@ -45,7 +45,16 @@ impl Stack {
         // Postgres does not run as root: its user must get through to its own folder.
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
-        let postgres = Postgres::start(embedded::Options::new(folder.path().join("pg"))).await?;
+        // As large as a server of a city's trips, where the embedded one is small: tables and indexes stay in memory, and
+        // no checkpoint comes into a turn.
+        let options = embedded::Options {
+            settings: vec![
+                "shared_buffers=512MB".to_owned(),
+                "max_wal_size=4GB".to_owned(),
+            ],
+            ..embedded::Options::new(folder.path().join("pg"))
+        };
+        let postgres = Postgres::start(options).await?;
         postgres.create_database(DATABASE).await?;
         let broker = Broker::start();
         for topic in hexcab_bus::topic::ALL {
@@ -79,7 +88,7 @@ impl Stack {
                 "quote_public_key_file = {key:?}\n\
                  trips_remembered = 200000\n\
                  [server]\nlisten = \"127.0.0.1:{port}\"\n\
-                 [postgres]\nurl = {:?}\none_trip_connections = {CLIENTS}\n\
+                 [postgres]\nurl = {:?}\n\
                  [kafka]\nbrokers = {:?}\n",
                 self.postgres.url(DATABASE),
                 self.broker.brokers(),
