@@ -38,7 +38,12 @@ use crate::{
 };
 
 /// The server of the proto, with the codecs of build.rs.
-#[allow(missing_docs, clippy::wildcard_enum_match_arm, reason = "generated")]
+#[allow(
+    missing_docs,
+    clippy::wildcard_enum_match_arm,
+    clippy::default_constructed_unit_structs,
+    reason = "generated"
+)]
 pub mod server {
     include!(concat!(
         env!("OUT_DIR"),

@@ -124,8 +124,9 @@ impl Fleet {
 
     /// The next driver in turn, one ping on.
     pub fn ping(&mut self) -> Driver {
-        let driver = &mut self.drivers[self.next];
-        self.next = (self.next + 1) % self.drivers.len();
+        let at = self.next;
+        self.next = (at + 1) % self.drivers.len();
+        let driver = &mut self.drivers[at];
         // Xorshift: the walk must cost less than what it is for.
         driver.turns ^= driver.turns << 13;
         driver.turns ^= driver.turns >> 17;

@@ -224,14 +224,17 @@ impl FleetIndex {
     /// A slot for a new driver of this shard; none when [`DRIVERS_MAX`] are in use.
     fn new_slot(&self, shard: &mut Shard) -> Option<Slot> {
         if shard.free.is_empty() {
+            // Made before the number says so: whoever goes through all records goes by it. What is made twice is made once.
             let first = self
                 .made
                 .fetch_update(Ordering::AcqRel, Ordering::Acquire, |made| {
-                    (made as usize + SLOTS_AT_ONCE as usize <= DRIVERS_MAX)
-                        .then_some(made + SLOTS_AT_ONCE)
+                    let next = made + SLOTS_AT_ONCE;
+                    (next as usize <= DRIVERS_MAX).then(|| {
+                        self.records.make(made..next);
+                        next
+                    })
                 })
                 .ok()?;
-            self.records.make(first..first + SLOTS_AT_ONCE);
             shard
                 .free
                 .extend((first..first + SLOTS_AT_ONCE).rev().map(Slot));

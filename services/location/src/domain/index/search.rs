@@ -223,10 +223,7 @@ impl<'a> Search<'a> {
     fn weigh(&mut self) {
         for slot in self.slots.iter() {
             let record = self.index.records.get(*slot);
-            loop {
-                let Some(glance) = record.glance() else {
-                    break;
-                };
+            while let Some(glance) = record.glance() {
                 let point = glance.point();
                 let haversine = self.origin.haversine(point);
                 if !self.fits(glance.facts)

@@ -28,8 +28,8 @@ use super::{
 
 /// Drivers in a bucket on average, above which a tile is divided.
 const CROWDED: usize = 12;
-/// Drivers in a bucket on average, below which a tile is put together.
-const SPARSE_NTH: usize = 2;
+/// Buckets for each driver, above which a tile is put together.
+const SPARSE: usize = 2;
 
 /// One city.
 pub struct City {
@@ -256,7 +256,7 @@ impl Buckets {
     }
 
     fn merge_if_sparse(&mut self, records: &Records) {
-        while self.level > 0 && self.len * SPARSE_NTH < self.buckets.len() {
+        while self.level > 0 && self.len * SPARSE < self.buckets.len() {
             self.divide(self.level - 1, records);
         }
     }
