@@ -14,8 +14,8 @@
 //!   city's blocks (for reading), and within that one tile at a time; a search holds a directory and one tile at a time.
 //!   So nobody can wait in a circle.
 //!
-//! Does not: read the clock, keep anything on disk. What keeps it reads [`FleetIndex::take_changes`]: who changed since the
-//! last time, each driver once.
+//! Does not: read the clock, keep anything on disk. What is to keep it, once there is such a thing, reads
+//! [`FleetIndex::take_changes`]: who changed since the last time, each driver once.
 
 mod area;
 pub mod census;

@@ -53,11 +53,6 @@ impl Batch {
         });
     }
 
-    /// Whether it holds so many.
-    pub const fn is_full(&self, of: usize) -> bool {
-        self.entries.len() >= of
-    }
-
     /// Empties it.
     pub fn clear(&mut self) {
         self.entries.clear();

@@ -275,3 +275,22 @@ fn a_forgotten_drivers_place_is_given_to_the_next() {
     let made = index.made.load(Ordering::Relaxed);
     assert!(made <= SLOTS_AT_ONCE * SHARDS as u32 * 2, "{made}");
 }
+
+/// Records are counted by number, also those that were made a moment ago.
+#[test]
+fn a_count_while_drivers_come_in_is_never_of_one_who_is_not_there_yet() {
+    let index = index();
+    let drivers = 40_000_u128;
+    std::thread::scope(|scope| {
+        let coming = scope.spawn(|| {
+            for number in 1..=drivers {
+                index.report(SF, seen(number, 37.77, 1_000), now());
+            }
+        });
+        while !coming.is_finished() {
+            counted(&index, SF);
+        }
+    });
+    let all: u32 = counted(&index, SF).iter().map(|(_, count)| count).sum();
+    assert_eq!(u128::from(all), drivers);
+}
