@@ -7,6 +7,7 @@
 //!
 //! Does not: know any table.
 
+mod door;
 pub mod embedded;
 mod error;
 mod one_trip;
@@ -25,10 +26,14 @@ use sqlx::{
 
 use tracing::{Span, field::Empty};
 
+use door::Door;
 use one_trip::Lines;
 
 pub use error::{PgError, PgFailure};
 pub use tx::Tx;
+
+/// How often it is looked whether Postgres answers.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Which database, and how much of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,6 +71,7 @@ impl Default for PgConfig {
 pub struct Pg {
     pool: PgPool,
     lines: Arc<Lines>,
+    door: Arc<Door>,
     database: String,
 }
 
@@ -108,7 +114,9 @@ impl Pg {
             ])
             .options(more.iter().copied());
         let database = options.get_database().unwrap_or_default().to_owned();
-        let lines = Arc::new(Lines::new(options.clone(), config));
+        let door = Door::new(options.clone()).map_err(sqlx::Error::Io)?;
+        let door = Arc::new(door);
+        let lines = Arc::new(Lines::new(options.clone(), door.clone(), config));
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
@@ -119,6 +127,7 @@ impl Pg {
         Ok(Self {
             pool,
             lines,
+            door,
             database,
         })
     }
@@ -166,7 +175,8 @@ impl Pg {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
     }
 
-    /// Keeps a readiness component saying whether Postgres answers, until shutdown.
+    /// Keeps a readiness component saying whether Postgres answers, until shutdown. While it does not, nobody else of this
+    /// pool tries to connect (see `door`).
     ///
     /// # Errors
     /// Never; the type is that of a task.
@@ -176,9 +186,18 @@ impl Pg {
         shutdown: tokio_util::sync::CancellationToken,
     ) -> anyhow::Result<()> {
         loop {
-            component.set(self.is_there().await);
+            let is_there = self.is_there().await;
+            component.set(is_there);
+            let next = async {
+                if is_there {
+                    return tokio::time::sleep(WATCH_EVERY).await;
+                }
+                self.door.close(&self.pool);
+                self.door.knock().await;
+                self.door.open(&self.pool);
+            };
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = next => {}
                 () = shutdown.cancelled() => return Ok(()),
             }
         }

@@ -8,7 +8,7 @@
 //! since a COMMIT may fail after the rows were sent; a connection whose answer was not read to its end is never used again.
 //! Does not: know what the statement does.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use sqlx::{
@@ -21,6 +21,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     Pg, PgConfig, PgError,
+    door::Door,
     error::is_connection_error,
     tries::{Ended, Tries, outcome_unknown},
 };
@@ -67,6 +68,7 @@ impl Pg {
 /// trip (ADR 0008).
 pub(crate) struct Lines {
     options: PgConnectOptions,
+    door: Arc<Door>,
     idle: Mutex<Vec<Idle>>,
     room: Semaphore,
     patience: Duration,
@@ -87,13 +89,14 @@ impl fmt::Debug for Lines {
 }
 
 impl Lines {
-    pub fn new(options: PgConnectOptions, config: &PgConfig) -> Self {
+    pub fn new(options: PgConnectOptions, door: Arc<Door>, config: &PgConfig) -> Self {
         Self {
             // A generic plan from the first time on: the statements find rows by their address or key, whatever is asked.
             options: options.options([
                 ("default_transaction_isolation", "serializable"),
                 ("plan_cache_mode", "force_generic_plan"),
             ]),
+            door,
             idle: Mutex::default(),
             room: Semaphore::new(config.one_trip_connections as usize),
             patience: Duration::from_millis(config.acquire_timeout_ms),
@@ -137,12 +140,15 @@ impl Lines {
 
     async fn line(&self) -> Result<PgConnection, sqlx::Error> {
         let idle = self.idle.lock().pop();
-        match idle {
-            Some(idle) => Ok(idle.line),
-            None => tokio::time::timeout(self.patience, PgConnection::connect_with(&self.options))
-                .await
-                .map_err(|_| sqlx::Error::PoolTimedOut)?,
+        if let Some(idle) = idle {
+            return Ok(idle.line);
         }
+        let connecting = async {
+            self.door.until_open().await;
+            PgConnection::connect_with(&self.options).await
+        };
+        let connected = tokio::time::timeout(self.patience, connecting).await;
+        connected.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
     fn give_back(&self, line: PgConnection) {

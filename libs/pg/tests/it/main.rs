@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
+mod away;
 mod one_trip;
 
 use std::sync::atomic::{AtomicU32, Ordering};

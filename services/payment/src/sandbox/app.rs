@@ -3,7 +3,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use hexcab_chassis::{Clock, Tasks};
+use hexcab_chassis::{Clock, Readiness, Tasks};
 use hexcab_pg::Pg;
 use tokio::{net::TcpListener, sync::Notify};
 
@@ -46,6 +46,9 @@ impl App {
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("listen {}", config.listen))?;
+        let tasks = Tasks::new();
+        let postgres = Readiness::new().component("postgres");
+        tasks.spawn("postgres", pg.clone().watch(postgres, tasks.shutdown()));
         let book = Book::new(pg, config.webhooks.url.is_some());
         let (faults, wake) = (Arc::new(Faults::new(config.seed)), Arc::new(Notify::new()));
         let sender = Sender::new(
@@ -62,7 +65,7 @@ impl App {
             api_key: config.api_key,
             latency_ms: config.latency_ms,
             in_flight: parking_lot::Mutex::default(),
-            tasks: Tasks::new(),
+            tasks,
             happened: wake,
         };
         Ok(Self {
