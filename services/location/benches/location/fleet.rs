@@ -21,6 +21,8 @@ const UNITS_PER_M: f64 = 1e7 / 111_195.0;
 pub struct Fleet {
     pub drivers: Vec<Driver>,
     next: usize,
+    /// When the drivers of this turn of the fleet were seen.
+    turn_ms: i64,
     city: City,
     /// Latitude and longitude of a step, by heading in 256ths of a turn.
     steps: Vec<(i32, i32)>,
@@ -116,6 +118,7 @@ impl Fleet {
         Self {
             drivers,
             next: 0,
+            turn_ms: 0,
             city,
             steps: steps.collect(),
             chance,
@@ -137,6 +140,15 @@ impl Fleet {
         let (lat, lon) = (driver.point.lat_e7() + north, driver.point.lon_e7() + east);
         driver.point = Point::from_e7(lat, lon).expect("the city lies far from the poles");
         *driver
+    }
+
+    /// The next driver's ping, and when it is to have been recorded: now, or a millisecond after his last. A small fleet
+    /// sends more than one turn a millisecond at times, and a ping as old as the last one would not count.
+    pub fn ping_at(&mut self, now_ms: i64) -> (Driver, i64) {
+        if self.next == 0 {
+            self.turn_ms = now_ms.max(self.turn_ms + 1);
+        }
+        (self.ping(), self.turn_ms)
     }
 
     /// A place where somebody may ask for a ride: as the drivers are.

@@ -157,13 +157,13 @@ fn batch(fleet: &mut Fleet, now_ms: i64) -> Bytes {
     bytes.extend_from_slice(&[0x0A, 2]);
     bytes.extend_from_slice(b"sf");
     for _ in 0..BATCH {
-        let driver = fleet.ping();
+        let (driver, recorded_ms) = fleet.ping_at(now_ms);
         bytes.push(0x12);
         let length_at = bytes.len();
         bytes.push(0);
         number(&mut bytes, 0x10, zigzag(driver.point.lat_e7()));
         number(&mut bytes, 0x18, zigzag(driver.point.lon_e7()));
-        number(&mut bytes, 0x20, now_ms as u64);
+        number(&mut bytes, 0x20, recorded_ms as u64);
         number(&mut bytes, 0x28, 1);
         number(&mut bytes, 0x38, driver.heading_deg().into());
         number(&mut bytes, 0x40, 1_000);
