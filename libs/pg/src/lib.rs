@@ -43,7 +43,8 @@ pub struct PgConfig {
     pub url: Secret,
     /// Connections at most, for transactions and plain reads.
     pub max_connections: u32,
-    /// More connections at most, for changes that are one statement; opened when first needed.
+    /// More connections at most, for changes that are one statement; opened when first needed. A few for each processor of
+    /// the server: callers who wait here are served in turn, those who wait there are not.
     pub one_trip_connections: u32,
     /// How long a caller waits for a connection, milliseconds.
     pub acquire_timeout_ms: u64,
@@ -58,7 +59,7 @@ impl Default for PgConfig {
         Self {
             url: Secret::new("postgres://127.0.0.1:5432/hexcab"),
             max_connections: 8,
-            one_trip_connections: 16,
+            one_trip_connections: 8,
             acquire_timeout_ms: 1_000,
             statement_timeout_ms: 2_000,
             lock_timeout_ms: 500,
