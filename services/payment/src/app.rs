@@ -29,6 +29,8 @@ use crate::{
 /// The service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
+/// Events of different trips that are noted at once: what they cost is the way to Postgres and back, eight times.
+const EVENTS_AT_ONCE: usize = 4;
 /// Connections of the owner of the tables: the relay's.
 const OWNER_CONNECTIONS: u32 = 3;
 
@@ -99,7 +101,8 @@ impl App {
         let tasks = Tasks::new();
         let listener = Arc::new(TripListener::new(store.clone(), wake.clone()));
         let component = readiness.component("kafka");
-        let consumer = Consumer::new(&config.kafka, CONSUMER, &[topic::TRIP], listener, component);
+        let consumer = Consumer::new(&config.kafka, CONSUMER, &[topic::TRIP], listener, component)
+            .at_once(EVENTS_AT_ONCE);
         let server = GrpcServer::new(
             "payment",
             &config.server,
