@@ -100,7 +100,7 @@ fn every_rpc_has_messages_of_its_own() {
 
 #[test]
 fn every_mutation_has_a_request_id() {
-    let reads = ["Get", "List", "Find", "Count", "Explain"];
+    let reads = ["Get", "List", "Find", "Count", "Explain", "Watch"];
     // Pings are newest-wins, so a repeated one is harmless; a session's messages carry their own ids.
     let others = ["StreamPings", "ReportPings", "OpenSession"];
     let protos = files(&["proto/hexcab"], "proto");

@@ -17,6 +17,6 @@ pub use id::{
     PayoutId, ProductId, QuoteId, RefundId, RequestId, RiderId, SnapshotId, TripId,
 };
 pub use money::{BasisPoints, Currency, Money, MoneyError};
-pub use place::{Cell, PlaceError, Point};
+pub use place::{Cell, EARTH_RADIUS_M, PlaceError, Point};
 pub use quote::{QUOTE_TOKEN_TYPE, QuoteClaims};
 pub use time::Timestamp;

@@ -6,19 +6,27 @@ use anyhow::Context as _;
 use hexcab_bus::Producer;
 use hexcab_chassis::{BoundServer, Clock, GrpcServer, Readiness, Tasks};
 use hexcab_cities::City;
-use hexcab_proto::{
-    FILE_DESCRIPTOR_SET, location::v1::location_service_server::LocationServiceServer,
-};
+use hexcab_proto::FILE_DESCRIPTOR_SET;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, domain::FleetIndex, events::SupplyReporter, grpc::Locations};
+use crate::{
+    Config,
+    domain::{FleetIndex, index::SHARDS},
+    events::SupplyReporter,
+    grpc::{Locations, server::location_service_server::LocationServiceServer},
+};
 
 /// How often silent drivers are swept out, city time. Queries never see them, swept or not.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Called all the time: these get no span of their own unless the caller brings a trace. Without their service, as
 /// `GrpcServer::quiet` wants them.
-const PING_METHODS: [&str; 2] = ["ReportPings", "StreamPings"];
+const QUIET_METHODS: [&str; 4] = [
+    "ReportPings",
+    "StreamPings",
+    "FindNearby",
+    "FindNearbyBatch",
+];
 
 /// Location, bound and ready to run.
 pub struct App {
@@ -43,7 +51,7 @@ impl App {
             Readiness::new(),
             FILE_DESCRIPTOR_SET,
         );
-        for method in PING_METHODS {
+        for method in QUIET_METHODS {
             server = server.quiet(method);
         }
         let server = server
@@ -102,7 +110,12 @@ async fn sweep(
         .await
         .is_some()
     {
-        let gone = index.evict_silent(clock.now());
+        let mut gone = 0;
+        for shard in 0..SHARDS {
+            gone += index.evict_silent(shard, clock.now());
+            tokio::task::yield_now().await;
+        }
+        index.tidy();
         if gone > 0 {
             tracing::debug!(gone, left = index.len(), "silent drivers forgotten");
         }
@@ -127,7 +140,7 @@ mod tests {
             .flat_map(|service| &service.method)
             .map(prost_types::MethodDescriptorProto::name)
             .collect();
-        for quiet in PING_METHODS {
+        for quiet in QUIET_METHODS {
             assert!(methods.contains(&quiet), "{quiet} is not in {methods:?}");
         }
     }

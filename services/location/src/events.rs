@@ -67,9 +67,12 @@ impl SupplyReporter {
     async fn report(&self) -> anyhow::Result<()> {
         let now = self.clock.now();
         for (city, id) in self.index.cities() {
-            let counts = self.index.count_available(city, self.max_age_ms, now);
+            let mut census = self.index.census(city, self.max_age_ms, now);
+            while census.step() {
+                tokio::task::yield_now().await;
+            }
             self.producer
-                .publish(supply_counted(id, counts, now))
+                .publish(supply_counted(id, census.counts(), now))
                 .await?;
         }
         Ok(())

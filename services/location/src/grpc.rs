@@ -1,25 +1,55 @@
 //! The gRPC face: request → domain → answer. Limits are refused by name, never cut silently.
 //!
-//! Does not: log or trace each ping; a fleet sends thousands a second.
+//! - [`parse`] requests, checked field by field
+//! - [`codec`] and [`wire`] the hot paths: pings in and nearby drivers out, without an allocation for each
+//! - [`watch`] the stream of a map
+//!
+//! A ping stream is read as fast as its answers are: a batch is taken when the one before was answered, so a sender is
+//! slowed down by HTTP/2's window, and nothing queues here.
+//!
+//! Does not: log or trace each ping; a fleet sends millions a second.
 
+pub mod codec;
 mod parse;
+mod watch;
+mod wire;
 
 use std::{pin::Pin, sync::Arc};
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use hexcab_chassis::Clock;
 use hexcab_proto::{
-    convert::{name, to_timestamp},
-    location::v1::{self as pb, location_service_server::LocationService},
+    convert::{FieldError, name, to_timestamp},
+    location::v1 as pb,
 };
 use hexcab_types::{DriverId, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use self::{
+    codec::{Encoded, PingBytes},
+    server::location_service_server::LocationService,
+    wire::{Malformed, PingBatch},
+};
 use crate::{
-    domain::{self, FleetIndex, Verdict},
+    domain::{Answer, Batch, CityNumber, FleetIndex, Leg, Ping, Rejection, Taken},
     status::Refusal,
 };
+
+/// The server of the proto, with the codecs of build.rs.
+#[allow(
+    missing_docs,
+    clippy::wildcard_enum_match_arm,
+    clippy::default_constructed_unit_structs,
+    reason = "generated"
+)]
+pub mod server {
+    include!(concat!(
+        env!("OUT_DIR"),
+        "/hexcab.location.v1.LocationService.rs"
+    ));
+}
 
 /// Queries answered between two looks at whether others want the thread.
 const QUERIES_PER_TURN: usize = 32;
@@ -32,12 +62,26 @@ pub struct Locations {
     shutdown: CancellationToken,
 }
 
-/// What became of a batch of pings.
-#[derive(Debug, Default, PartialEq)]
-struct Taken {
-    accepted: i32,
-    stale: i32,
+/// What is used again for each batch of a stream.
+#[derive(Default)]
+struct Intake {
+    batch: Batch,
     rejected: Vec<pb::RejectedPing>,
+}
+
+impl Intake {
+    fn begin(&mut self) {
+        self.batch.clear();
+        self.rejected.clear();
+    }
+
+    fn reject(&mut self, number: u32, rejection: &Rejection) {
+        self.rejected.push(pb::RejectedPing {
+            index: i32::try_from(number).unwrap_or(i32::MAX),
+            reason: rejection.reason().to_owned(),
+            detail: rejection.to_string(),
+        });
+    }
 }
 
 impl Locations {
@@ -50,39 +94,67 @@ impl Locations {
         }
     }
 
-    fn take(&self, city: &str, pings: &[pb::Ping]) -> Result<Taken, Refusal> {
-        let city = parse::city(&self.index, city, "")?;
-        parse::at_most("pings", pings.len(), parse::PINGS_MAX)?;
-        let products = self.index.products(city);
+    /// A batch of a stream.
+    fn take_bytes(
+        &self,
+        bytes: &Bytes,
+        intake: &mut Intake,
+    ) -> Result<pb::StreamPingsResponse, Refusal> {
+        let malformed = |error: Malformed| FieldError::new("pings", error.to_string());
+        let pings = PingBatch::read(bytes).map_err(malformed)?;
+        let city = parse::city(&self.index, pings.city)?;
+        parse::at_most("pings", pings.len, parse::PINGS_MAX)?;
         let now = self.clock.now();
-        let mut taken = Taken::default();
-        for (index, ping) in (0..).zip(pings) {
-            match parse::ping(ping).sighting(products, now) {
-                Ok(seen) => match self.index.report(city, seen, now) {
-                    Verdict::Accepted => taken.accepted += 1,
-                    Verdict::Stale => taken.stale += 1,
-                },
-                Err(rejection) => taken.rejected.push(pb::RejectedPing {
-                    index,
-                    reason: rejection.reason().to_owned(),
-                    detail: rejection.to_string(),
-                }),
-            }
+        intake.begin();
+        let mut number = 0;
+        pings
+            .for_each(|ping| {
+                self.check(city, number, &ping, now, intake);
+                number += 1;
+            })
+            .map_err(malformed)?;
+        let Taken {
+            accepted, stale, ..
+        } = self.take(city, intake, now);
+        Ok(pb::StreamPingsResponse {
+            accepted: saturating_i32(accepted.into()),
+            stale: saturating_i32(stale.into()),
+            rejected: std::mem::take(&mut intake.rejected),
+        })
+    }
+
+    fn check(
+        &self,
+        city: CityNumber,
+        number: u32,
+        ping: &Ping<'_>,
+        now: Timestamp,
+        intake: &mut Intake,
+    ) {
+        match ping.sighting(self.index.products(city), now) {
+            Ok(seen) => intake.batch.push(number, seen),
+            Err(rejection) => intake.reject(number, &rejection),
         }
-        Ok(taken)
+    }
+
+    fn take(&self, city: CityNumber, intake: &mut Intake, now: Timestamp) -> Taken {
+        let taken = self.index.take(city, &mut intake.batch, now);
+        if !taken.full.is_empty() {
+            for number in &taken.full {
+                intake.reject(*number, &Rejection::FleetFull);
+            }
+            intake.rejected.sort_by_key(|rejected| rejected.index);
+        }
+        taken
     }
 
     fn nearby(
         &self,
         request: &pb::FindNearbyRequest,
-        path: &str,
         now: Timestamp,
-    ) -> Result<pb::FindNearbyResponse, Refusal> {
-        let asked = parse::find_nearby(&self.index, request, path)?;
-        let found = self.index.nearest(asked.city, &asked.query(), now);
-        Ok(pb::FindNearbyResponse {
-            drivers: found.iter().map(nearby_driver).collect(),
-        })
+    ) -> Result<Vec<Answer>, Refusal> {
+        let asked = parse::find_nearby(&self.index, request)?;
+        Ok(self.index.nearest(asked.city, &asked.query(), now))
     }
 }
 
@@ -93,21 +165,21 @@ impl LocationService for Locations {
 
     async fn stream_pings(
         &self,
-        request: Request<Streaming<pb::StreamPingsRequest>>,
+        request: Request<Streaming<PingBytes>>,
     ) -> Result<Response<Self::StreamPingsStream>, Status> {
         let service = self.clone();
-        let answers = request.into_inner().map(move |batch| {
-            let batch = batch?;
-            let Taken {
-                accepted,
-                stale,
-                rejected,
-            } = service.take(&batch.city, &batch.pings)?;
-            Ok(pb::StreamPingsResponse {
-                accepted,
-                stale,
-                rejected,
-            })
+        let mut intake = Intake::default();
+        let answers = request.into_inner().then(move |batch| {
+            let taken = batch.and_then(|PingBytes(bytes)| {
+                service
+                    .take_bytes(&bytes, &mut intake)
+                    .map_err(Status::from)
+            });
+            async {
+                // A stream that always has more must not keep the thread from the others.
+                tokio::task::yield_now().await;
+                taken
+            }
         });
         // A stream that stays open must not hold the process: the app opens it again elsewhere.
         let until = self.shutdown.clone().cancelled_owned();
@@ -118,45 +190,83 @@ impl LocationService for Locations {
         &self,
         request: Request<pb::ReportPingsRequest>,
     ) -> Result<Response<pb::ReportPingsResponse>, Status> {
-        let batch = request.into_inner();
+        let pb::ReportPingsRequest { city, pings } = request.into_inner();
+        let city = parse::city(&self.index, &city)?;
+        parse::at_most("pings", pings.len(), parse::PINGS_MAX)?;
+        let (now, mut intake) = (self.clock.now(), Intake::default());
+        for (number, ping) in (0..).zip(&pings) {
+            self.check(city, number, &parse::ping(ping), now, &mut intake);
+        }
         let Taken {
-            accepted,
-            stale,
-            rejected,
-        } = self.take(&batch.city, &batch.pings)?;
+            accepted, stale, ..
+        } = self.take(city, &mut intake, now);
         Ok(Response::new(pb::ReportPingsResponse {
-            accepted,
-            stale,
-            rejected,
+            accepted: saturating_i32(accepted.into()),
+            stale: saturating_i32(stale.into()),
+            rejected: intake.rejected,
         }))
     }
 
     async fn find_nearby(
         &self,
         request: Request<pb::FindNearbyRequest>,
-    ) -> Result<Response<pb::FindNearbyResponse>, Status> {
-        Ok(Response::new(self.nearby(
-            request.get_ref(),
-            "",
-            self.clock.now(),
-        )?))
+    ) -> Result<Response<Encoded>, Status> {
+        let answers = self.nearby(request.get_ref(), self.clock.now())?;
+        let mut encoded = Vec::new();
+        wire::nearby(&answers, &mut encoded);
+        Ok(Response::new(Encoded(encoded)))
     }
 
     async fn find_nearby_batch(
         &self,
         request: Request<pb::FindNearbyBatchRequest>,
-    ) -> Result<Response<pb::FindNearbyBatchResponse>, Status> {
+    ) -> Result<Response<Encoded>, Status> {
         let queries = request.into_inner().queries;
         parse::at_most("queries", queries.len(), parse::QUERIES_MAX)?;
         let now = self.clock.now();
-        let mut answers = Vec::with_capacity(queries.len());
+        let (mut room, mut encoded) = (Vec::new(), Vec::new());
         for (number, query) in queries.iter().enumerate() {
             if number % QUERIES_PER_TURN == QUERIES_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            answers.push(self.nearby(query, &format!("queries[{number}]."), now)?);
+            let answers = self
+                .nearby(query, now)
+                .map_err(|refusal| refusal.within(&format!("queries[{number}].")))?;
+            wire::nearby_of_batch(&answers, &mut room, &mut encoded);
         }
-        Ok(Response::new(pb::FindNearbyBatchResponse { answers }))
+        Ok(Response::new(Encoded(encoded)))
+    }
+
+    type WatchAreaStream = watch::Answers;
+
+    async fn watch_area(
+        &self,
+        request: Request<pb::WatchAreaRequest>,
+    ) -> Result<Response<Self::WatchAreaStream>, Status> {
+        let (watch, interval) = parse::watch(&self.index, request.get_ref())?;
+        let Self {
+            index,
+            clock,
+            shutdown,
+        } = self.clone();
+        Ok(Response::new(watch::answers(
+            index, clock, shutdown, watch, interval,
+        )))
+    }
+
+    async fn get_driver_track(
+        &self,
+        request: Request<pb::GetDriverTrackRequest>,
+    ) -> Result<Response<pb::GetDriverTrackResponse>, Status> {
+        let driver: DriverId = name(&request.get_ref().driver, "driver")?;
+        let track = self
+            .index
+            .track(driver, self.clock.now())
+            .ok_or(Refusal::DriverNotSeen(driver))?;
+        Ok(Response::new(pb::GetDriverTrackResponse {
+            driver: driver.name(),
+            legs: track.legs().iter().map(track_leg).collect(),
+        }))
     }
 
     async fn get_driver_position(
@@ -185,11 +295,14 @@ impl LocationService for Locations {
         request: Request<pb::CountCellsRequest>,
     ) -> Result<Response<pb::CountCellsResponse>, Status> {
         let asked = request.get_ref();
-        let city = parse::city(&self.index, &asked.city, "")?;
+        let city = parse::city(&self.index, &asked.city)?;
         let max_age_ms = parse::max_age_ms(asked.max_age_ms, "max_age_ms")?;
-        let cells = self
-            .index
-            .count_available(city, max_age_ms, self.clock.now())
+        let mut census = self.index.census(city, max_age_ms, self.clock.now());
+        while census.step() {
+            tokio::task::yield_now().await;
+        }
+        let cells = census
+            .counts()
             .into_iter()
             .map(|(cell, available)| pb::CellCount {
                 cell: cell.to_u64(),
@@ -200,18 +313,21 @@ impl LocationService for Locations {
     }
 }
 
-fn nearby_driver(found: &domain::Answer) -> pb::NearbyDriver {
-    pb::NearbyDriver {
-        driver: found.seen.driver.name(),
-        position: Some(found.seen.point.into()),
-        distance_m: found.distance_m,
-        age_ms: saturating_i32(found.age_ms),
-        status: parse::to_status(found.seen.status).into(),
-        heading_deg: found.seen.heading_deg.into(),
-        inaccurate: found.seen.inaccurate,
+fn track_leg(leg: &Leg) -> pb::TrackLeg {
+    let time = |ms| Timestamp::from_timestamp_millis(ms).map(to_timestamp);
+    pb::TrackLeg {
+        status: parse::to_status(leg.status).into(),
+        start_time: time(leg.start_ms),
+        end_time: time(leg.end_ms),
+        distance_m: leg.distance_m,
+        line: leg.line().into_iter().map(Into::into).collect(),
+        tolerance_m: leg.tolerance_m.ceil() as i32,
     }
 }
 
 fn saturating_i32(figure: i64) -> i32 {
     i32::try_from(figure).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,8 @@ pub enum Refusal {
     #[error(transparent)]
     Field(#[from] FieldError),
     /// Not one of this process's cities.
-    #[error("{0}city {1:?} is not served here")]
-    CityUnknown(String, String),
+    #[error("{0}")]
+    CityUnknown(FieldError),
     /// A product that the city does not sell.
     #[error("{0}")]
     ProductUnknown(FieldError),
@@ -33,6 +33,19 @@ pub enum Refusal {
     /// Nothing was heard of the driver lately.
     #[error("{} was not seen within 180 s", .0.name())]
     DriverNotSeen(DriverId),
+}
+
+impl Refusal {
+    /// The same of a request within another: its fields are below this path.
+    pub fn within(mut self, path: &str) -> Self {
+        match &mut self {
+            Self::Field(field) | Self::CityUnknown(field) | Self::ProductUnknown(field) => {
+                field.field.insert_str(0, path);
+            }
+            Self::BatchTooLarge { .. } | Self::DriverNotSeen(_) => {}
+        }
+        self
+    }
 }
 
 impl From<Refusal> for Status {

@@ -475,6 +475,16 @@ impl location::LocationService for FakeLocation {
         report_pings: ReportPingsRequest => ReportPingsResponse,
         get_driver_position: GetDriverPositionRequest => GetDriverPositionResponse,
         count_cells: CountCellsRequest => CountCellsResponse,
+        get_driver_track: GetDriverTrackRequest => GetDriverTrackResponse,
+    }
+
+    type WatchAreaStream = futures::stream::Pending<Result<loc::WatchAreaResponse, Status>>;
+
+    async fn watch_area(
+        &self,
+        _: Request<loc::WatchAreaRequest>,
+    ) -> Result<Response<Self::WatchAreaStream>, Status> {
+        Err(Status::unimplemented("dispatch does not call it"))
     }
 }
 

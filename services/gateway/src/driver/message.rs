@@ -81,7 +81,7 @@ impl PingMessage {
         }
         .point("lat/lon")?;
         Ok(Ping {
-            driver: driver.name(),
+            driver: String::new(),
             lat_e7: point.lat_e7(),
             lon_e7: point.lon_e7(),
             record_time_ms: self.recorded_at_ms,
@@ -90,6 +90,7 @@ impl PingMessage {
             heading_deg: self.heading_deg,
             speed_cm_s: self.speed_cm_s,
             accuracy_m: self.accuracy_m,
+            driver_id: driver.uuid().into_bytes().to_vec(),
         })
     }
 }
@@ -252,8 +253,8 @@ mod tests {
         let driver = DriverId::from(uuid::Uuid::from_u128(7));
         let ping = ping.ping(driver).unwrap();
         assert_eq!(
-            (ping.driver, ping.lat_e7, ping.heading_deg),
-            (driver.name(), 375_000_000, 90)
+            (ping.driver_id, ping.lat_e7, ping.heading_deg),
+            (driver.uuid().into_bytes().to_vec(), 375_000_000, 90)
         );
         assert_eq!(ping.status, i32::from(DriverStatus::EnRoute));
     }

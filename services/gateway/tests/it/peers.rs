@@ -492,12 +492,31 @@ impl LocationService for Face {
     ) -> Answer<location::CountCellsResponse> {
         Err(Status::unimplemented("nobody asks"))
     }
+
+    type WatchAreaStream = BoxStream<'static, Result<location::WatchAreaResponse, Status>>;
+
+    async fn watch_area(
+        &self,
+        _: Request<location::WatchAreaRequest>,
+    ) -> Answer<Self::WatchAreaStream> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn get_driver_track(
+        &self,
+        _: Request<location::GetDriverTrackRequest>,
+    ) -> Answer<location::GetDriverTrackResponse> {
+        Err(Status::unimplemented("nobody asks"))
+    }
 }
 
-/// Pings from before the epoch are refused.
+/// Pings from before the epoch are refused; the others get the name that their driver's id stands for.
 fn sorted(pings: Vec<location::Ping>) -> (Vec<location::Ping>, Vec<location::RejectedPing>) {
     let (mut kept, mut rejected) = (Vec::new(), Vec::new());
-    for (index, ping) in pings.into_iter().enumerate() {
+    for (index, mut ping) in pings.into_iter().enumerate() {
+        if let Ok(id) = uuid::Uuid::from_slice(&ping.driver_id) {
+            ping.driver = hexcab_types::DriverId::from(id).name();
+        }
         if ping.record_time_ms < 0 {
             let (reason, detail) = ("TIME_INVALID".to_owned(), "before the epoch".to_owned());
             rejected.push(location::RejectedPing {

@@ -5,17 +5,51 @@
 //! that the city sells. Does not: know what was heard before; late and duplicate pings are the index's affair.
 
 use hexcab_types::{DriverId, Point, ProductId, Timestamp};
+use uuid::Uuid;
 
 use super::{ACCURATE_M, FUTURE_MAX_MS, ProductNumber, Sighting, Status};
 
 /// The product of a driver who names none.
 pub const USUAL_PRODUCT: &str = "standard";
 
+/// Whose a ping says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name<'a> {
+    /// `drivers/{driver}`
+    Text(&'a str),
+    /// The bytes of a UUID.
+    Id(&'a [u8]),
+    /// It says so twice.
+    Both,
+}
+
+impl Name<'_> {
+    fn driver(self) -> Result<DriverId, Rejection> {
+        match self {
+            Self::Text(name) => DriverId::from_name(name)
+                .map_err(|error| Rejection::DriverInvalid(error.to_string())),
+            Self::Id(bytes) => Uuid::from_slice(bytes)
+                .ok()
+                .filter(|id| !id.is_nil())
+                .map(DriverId::from)
+                .ok_or_else(|| {
+                    Rejection::DriverInvalid(format!(
+                        "driver_id holds {} bytes, want the 16 of a UUID that is not nil",
+                        bytes.len()
+                    ))
+                }),
+            Self::Both => Err(Rejection::DriverInvalid(
+                "both driver and driver_id are given".to_owned(),
+            )),
+        }
+    }
+}
+
 /// A ping, nothing checked yet.
 #[derive(Debug, Clone, Copy)]
 pub struct Ping<'a> {
-    /// `drivers/{driver}`
-    pub driver: &'a str,
+    /// Whose.
+    pub driver: Name<'a>,
     /// Latitude in 1e-7 degrees.
     pub lat_e7: i32,
     /// Longitude in 1e-7 degrees.
@@ -53,6 +87,9 @@ pub enum Rejection {
     /// Not a product of the city.
     #[error("the city has no product {0:?}")]
     ProductUnknown(String),
+    /// The index is full.
+    #[error("location holds as many drivers as it can")]
+    FleetFull,
     /// More than a full turn.
     #[error("heading_deg {0} is above 360")]
     HeadingInvalid(u32),
@@ -68,6 +105,7 @@ impl Rejection {
             Self::RecordTimeMissing => "RECORD_TIME_MISSING",
             Self::StatusMissing => "STATUS_MISSING",
             Self::ProductUnknown(_) => "PRODUCT_UNKNOWN",
+            Self::FleetFull => "FLEET_FULL",
             Self::HeadingInvalid(_) => "HEADING_INVALID",
         }
     }
@@ -79,8 +117,7 @@ impl Ping<'_> {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn sighting(&self, products: &[ProductId], now: Timestamp) -> Result<Sighting, Rejection> {
-        let driver = DriverId::from_name(self.driver)
-            .map_err(|error| Rejection::DriverInvalid(error.to_string()))?;
+        let driver = self.driver.driver()?;
         if (self.lat_e7, self.lon_e7) == (0, 0) {
             return Err(Rejection::PositionMissing);
         }
@@ -133,7 +170,7 @@ mod tests {
 
     fn good() -> Ping<'static> {
         Ping {
-            driver: DRIVER,
+            driver: Name::Text(DRIVER),
             lat_e7: 377_749_000,
             lon_e7: -1_224_194_000,
             recorded_ms: now().timestamp_millis() - 500,
@@ -166,6 +203,12 @@ mod tests {
             (seen.product, seen.heading_deg, seen.inaccurate),
             (ProductNumber(0), 90, false)
         );
+        let id = seen.driver.uuid().into_bytes();
+        let short = Ping {
+            driver: Name::Id(&id),
+            ..good()
+        };
+        assert_eq!(short.sighting(&products(), now()), Ok(seen));
         let xl = Ping {
             product: "xl",
             heading_deg: 360,
@@ -184,21 +227,42 @@ mod tests {
         for (ping, reason) in [
             (
                 Ping {
-                    driver: "",
+                    driver: Name::Text(""),
                     ..good()
                 },
                 "DRIVER_INVALID",
             ),
             (
                 Ping {
-                    driver: "riders/00000000-0000-0000-0000-000000000007",
+                    driver: Name::Text("riders/00000000-0000-0000-0000-000000000007"),
                     ..good()
                 },
                 "DRIVER_INVALID",
             ),
             (
                 Ping {
-                    driver: "drivers/00000000-0000-0000-0000-000000000000",
+                    driver: Name::Text("drivers/00000000-0000-0000-0000-000000000000"),
+                    ..good()
+                },
+                "DRIVER_INVALID",
+            ),
+            (
+                Ping {
+                    driver: Name::Id(&[7; 15]),
+                    ..good()
+                },
+                "DRIVER_INVALID",
+            ),
+            (
+                Ping {
+                    driver: Name::Id(&[0; 16]),
+                    ..good()
+                },
+                "DRIVER_INVALID",
+            ),
+            (
+                Ping {
+                    driver: Name::Both,
                     ..good()
                 },
                 "DRIVER_INVALID",

@@ -16,6 +16,52 @@ pub enum Status {
     Offline,
 }
 
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Available, Self::EnRoute, Self::OnTrip, Self::Offline];
+
+    /// Its number, below 4.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::Available => 0,
+            Self::EnRoute => 1,
+            Self::OnTrip => 2,
+            Self::Offline => 3,
+        }
+    }
+
+    /// The status of a number; of its last two bits.
+    pub const fn from_bits(bits: u8) -> Self {
+        Self::ALL[(bits & 3) as usize]
+    }
+}
+
+/// Some of the statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statuses(u8);
+
+impl Statuses {
+    /// Whether none is among them.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the status of this number is among them.
+    pub const fn holds(self, bits: u8) -> bool {
+        self.0 & (1 << bits) != 0
+    }
+}
+
+impl FromIterator<Status> for Statuses {
+    fn from_iter<I: IntoIterator<Item = Status>>(statuses: I) -> Self {
+        let mut all = Self::default();
+        for status in statuses {
+            all.0 |= 1 << status.bits();
+        }
+        all
+    }
+}
+
 /// A product by its place in the city's list of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProductNumber(pub u8);

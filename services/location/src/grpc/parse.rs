@@ -1,22 +1,34 @@
 //! Wire → domain: every field checked against its limit, refused by its path.
 
-use std::collections::HashSet;
+use std::time::Duration;
 
 use hexcab_proto::{
     convert::{FieldError, name, point},
     location::v1::{self as pb, DriverStatus},
 };
-use hexcab_types::{DriverId, Point};
+use hexcab_types::{Cell, DriverId, Point};
 
 use crate::{
     domain::{
-        FleetIndex, Ping, ProductNumber, Query, Status, index::CityNumber, ping::product_number,
+        CityNumber, FleetIndex, HOME_RESOLUTION, Ping, ProductNumber, Query, Status, Statuses,
+        Watch,
+        ping::{Name, product_number},
     },
     status::Refusal,
 };
 
 /// Pings in one batch.
 pub const PINGS_MAX: usize = 1_000;
+/// Cells of one watch.
+const WATCHED_MAX: usize = 500;
+/// Between two answers of a watch, milliseconds of the city's clock.
+const INTERVAL_MS: std::ops::RangeInclusive<i32> = 200..=60_000;
+const INTERVAL_USUAL_MS: i32 = 1_000;
+/// Who is older has left a watch, milliseconds.
+const WATCH_AGE_MAX_MS: i32 = 180_000;
+const WATCH_AGE_USUAL_MS: i32 = 60_000;
+/// Resolutions of watched cells.
+const WATCH_RESOLUTIONS: std::ops::RangeInclusive<u8> = 6..=HOME_RESOLUTION;
 /// Queries in one batch.
 pub const QUERIES_MAX: usize = 2_000;
 /// Drivers left out of one query.
@@ -38,9 +50,9 @@ pub struct Asked {
     radius_m: f64,
     limit: usize,
     max_age_ms: i64,
-    statuses: Vec<Status>,
+    statuses: Statuses,
     product: Option<ProductNumber>,
-    excluded: HashSet<DriverId>,
+    excluded: Vec<DriverId>,
 }
 
 impl Asked {
@@ -51,61 +63,52 @@ impl Asked {
             radius_m: self.radius_m,
             limit: self.limit,
             max_age_ms: self.max_age_ms,
-            statuses: &self.statuses,
+            statuses: self.statuses,
             product: self.product,
             excluded: &self.excluded,
         }
     }
 }
 
-/// A query; `path` goes before the names of its fields in errors.
-pub fn find_nearby(
-    index: &FleetIndex,
-    request: &pb::FindNearbyRequest,
-    path: &str,
-) -> Result<Asked, Refusal> {
-    let field = |of: &str| format!("{path}{of}");
-    let city = city(index, &request.city, path)?;
+/// A query.
+pub fn find_nearby(index: &FleetIndex, request: &pb::FindNearbyRequest) -> Result<Asked, Refusal> {
+    let city = city(index, &request.city)?;
     at_most(
         "excluded_drivers",
         request.excluded_drivers.len(),
         EXCLUDED_MAX,
     )?;
+    let mut excluded = request
+        .excluded_drivers
+        .iter()
+        .map(|driver| name(driver, "excluded_drivers"))
+        .collect::<Result<Vec<DriverId>, FieldError>>()?;
+    excluded.sort_unstable();
+    let radius_m = within(request.radius_m, RADIUS_USUAL_M, RADIUS_MAX_M, "radius_m")?;
+    let limit = within(request.limit, LIMIT_USUAL, LIMIT_MAX, "limit")?;
     Ok(Asked {
         city,
-        point: point(request.point, &field("point"))?,
-        radius_m: f64::from(within(
-            request.radius_m,
-            RADIUS_USUAL_M,
-            RADIUS_MAX_M,
-            &field("radius_m"),
-        )?),
-        limit: usize::try_from(within(
-            request.limit,
-            LIMIT_USUAL,
-            LIMIT_MAX,
-            &field("limit"),
-        )?)
-        .unwrap_or_default(),
-        max_age_ms: max_age_ms(request.max_age_ms, &field("max_age_ms"))?,
-        statuses: statuses(request, &field("statuses"))?,
-        product: product(index, city, &request.product, &field("product"))?,
-        excluded: request
-            .excluded_drivers
-            .iter()
-            .map(|driver| name(driver, &field("excluded_drivers")))
-            .collect::<Result<_, FieldError>>()?,
+        point: point(request.point, "point")?,
+        radius_m: f64::from(radius_m),
+        limit: usize::try_from(limit).unwrap_or_default(),
+        max_age_ms: max_age_ms(request.max_age_ms, "max_age_ms")?,
+        statuses: statuses(request, "statuses")?,
+        product: product(index, city, &request.product, "product")?,
+        excluded,
     })
 }
 
 /// A city of this process.
-pub fn city(index: &FleetIndex, id: &str, path: &str) -> Result<CityNumber, Refusal> {
+pub fn city(index: &FleetIndex, id: &str) -> Result<CityNumber, Refusal> {
     if id.is_empty() {
-        return Err(FieldError::new(format!("{path}city"), "is required").into());
+        return Err(FieldError::new("city", "is required").into());
     }
-    index
-        .city(id)
-        .ok_or_else(|| Refusal::CityUnknown(path.to_owned(), id.to_owned()))
+    index.city(id).ok_or_else(|| {
+        Refusal::CityUnknown(FieldError::new(
+            "city",
+            format!("{id:?} is not served here"),
+        ))
+    })
 }
 
 /// Refuses more items than one call may carry.
@@ -122,10 +125,56 @@ pub fn max_age_ms(given: i32, field: &str) -> Result<i64, FieldError> {
     within(given, MAX_AGE_USUAL_MS, i32::MAX, field).map(i64::from)
 }
 
+/// A watch, and how often it is to answer.
+pub fn watch(
+    index: &FleetIndex,
+    asked: &pb::WatchAreaRequest,
+) -> Result<(Watch, Duration), Refusal> {
+    let city = city(index, &asked.city)?;
+    at_most("cells", asked.cells.len(), WATCHED_MAX)?;
+    if asked.cells.is_empty() {
+        return Err(FieldError::new("cells", "is required").into());
+    }
+    let cell = |(at, bits): (usize, &u64)| {
+        let field = || format!("cells[{at}]");
+        let cell =
+            Cell::from_u64(*bits).map_err(|error| FieldError::new(field(), error.to_string()))?;
+        if WATCH_RESOLUTIONS.contains(&cell.resolution()) {
+            Ok(cell)
+        } else {
+            let problem = format!(
+                "is of resolution {}, want {} to {}",
+                cell.resolution(),
+                WATCH_RESOLUTIONS.start(),
+                WATCH_RESOLUTIONS.end()
+            );
+            Err(FieldError::new(field(), problem))
+        }
+    };
+    let cells = asked.cells.iter().enumerate().map(cell);
+    let cells = cells.collect::<Result<Vec<Cell>, FieldError>>()?;
+    let interval_ms = match asked.interval_ms {
+        0 => INTERVAL_USUAL_MS,
+        given if INTERVAL_MS.contains(&given) => given,
+        given => {
+            let problem = format!("must be 200 to 60000, or 0 for 1000; it is {given}");
+            return Err(FieldError::new("interval_ms", problem).into());
+        }
+    };
+    let max_age_ms = within(
+        asked.max_age_ms,
+        WATCH_AGE_USUAL_MS,
+        WATCH_AGE_MAX_MS,
+        "max_age_ms",
+    )?;
+    let interval = Duration::from_millis(u64::try_from(interval_ms).unwrap_or_default());
+    Ok((Watch::new(city, cells, max_age_ms.into()), interval))
+}
+
 /// A ping, unchecked: its checks are the domain's, one by one.
 pub fn ping(ping: &pb::Ping) -> Ping<'_> {
     Ping {
-        driver: &ping.driver,
+        driver: driver(&ping.driver, &ping.driver_id),
         lat_e7: ping.lat_e7,
         lon_e7: ping.lon_e7,
         recorded_ms: ping.record_time_ms,
@@ -133,6 +182,15 @@ pub fn ping(ping: &pb::Ping) -> Ping<'_> {
         product: &ping.product,
         heading_deg: ping.heading_deg,
         accuracy_m: ping.accuracy_m,
+    }
+}
+
+/// Whose a ping is, by the two fields that may say so.
+pub const fn driver<'a>(name: &'a str, id: &'a [u8]) -> Name<'a> {
+    match (name.is_empty(), id.is_empty()) {
+        (_, true) => Name::Text(name),
+        (true, false) => Name::Id(id),
+        (false, false) => Name::Both,
     }
 }
 
@@ -146,7 +204,8 @@ pub const fn to_status(status: Status) -> DriverStatus {
     }
 }
 
-fn status(number: i32) -> Option<Status> {
+/// A status from the wire; none when unset or unknown.
+pub fn status(number: i32) -> Option<Status> {
     match DriverStatus::try_from(number).ok()? {
         DriverStatus::Unspecified => None,
         DriverStatus::Available => Some(Status::Available),
@@ -156,9 +215,9 @@ fn status(number: i32) -> Option<Status> {
     }
 }
 
-fn statuses(request: &pb::FindNearbyRequest, field: &str) -> Result<Vec<Status>, FieldError> {
+fn statuses(request: &pb::FindNearbyRequest, field: &str) -> Result<Statuses, FieldError> {
     if request.statuses.is_empty() {
-        return Ok(vec![Status::Available]);
+        return Ok(Statuses::from_iter([Status::Available]));
     }
     let known = |number: &i32| {
         status(*number).ok_or_else(|| FieldError::new(field, format!("{number} is no status")))

@@ -7,3 +7,5 @@ mod nearby;
 mod nonsense;
 mod pings;
 mod supply;
+mod track;
+mod watch;

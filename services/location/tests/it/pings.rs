@@ -184,3 +184,80 @@ async fn a_driver_silent_for_180_seconds_is_not_found() {
         .into_inner();
     assert_eq!(nearby.drivers, []);
 }
+
+#[tokio::test]
+async fn a_driver_may_be_named_by_the_bytes_of_his_id() {
+    let mut city = City::start().await;
+    let id = |number: u128| number.to_be_bytes().to_vec();
+    let pings = vec![
+        Ping {
+            driver: String::new(),
+            driver_id: id(1),
+            ..city.ping(1)
+        },
+        Ping {
+            driver_id: id(2),
+            ..city.ping(2)
+        },
+        Ping {
+            driver: String::new(),
+            driver_id: vec![1; 15],
+            ..city.ping(3)
+        },
+    ];
+    let batch = StreamPingsRequest {
+        city: "sf".into(),
+        pings,
+    };
+    let mut answers = city
+        .client
+        .stream_pings(futures::stream::iter([batch]))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap();
+    assert_eq!((answer.accepted, answer.stale), (1, 0));
+    let rejected: Vec<(i32, &str)> = answer
+        .rejected
+        .iter()
+        .map(|item| (item.index, item.reason.as_str()))
+        .collect();
+    assert_eq!(rejected, [(1, "DRIVER_INVALID"), (2, "DRIVER_INVALID")]);
+    assert!(answer.rejected[1].detail.contains("15 bytes"), "{answer:?}");
+    let asked = GetDriverPositionRequest { driver: driver(1) };
+    assert!(city.client.get_driver_position(asked).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_stream_refuses_each_bad_ping_with_its_index_and_keeps_the_rest() {
+    let mut city = City::start().await;
+    let pings = (0..1_000_i32).map(|number| Ping {
+        lat_e7: if number % 100 == 99 {
+            950_000_000
+        } else {
+            377_749_000
+        },
+        ..city.ping(number as u128 + 1)
+    });
+    let whole = StreamPingsRequest {
+        city: "sf".into(),
+        pings: pings.collect(),
+    };
+    let mut too_many = whole.clone();
+    too_many.pings.push(city.ping(1));
+    let mut answers = city
+        .client
+        .stream_pings(futures::stream::iter([whole.clone(), whole, too_many]))
+        .await
+        .unwrap()
+        .into_inner();
+    let bad: Vec<i32> = (0..10).map(|hundred| hundred * 100 + 99).collect();
+    for (accepted, stale) in [(990, 0), (0, 990)] {
+        let answer = answers.message().await.unwrap().unwrap();
+        assert_eq!((answer.accepted, answer.stale), (accepted, stale));
+        let rejected: Vec<i32> = answer.rejected.iter().map(|item| item.index).collect();
+        assert_eq!(rejected, bad);
+    }
+    let (reason, ..) = refusal(answers.message().await);
+    assert_eq!(reason, "BATCH_TOO_LARGE");
+}

@@ -1,32 +1,45 @@
-//! Who is near a point: the nearest sightings that fit, by great-circle distance.
+//! Who is near a point: the nearest drivers who fit, by great-circle distance.
 //!
-//! Rings of cells are not circles: after ring `k` a driver found there may be farther than one in ring `k + 1`. So a
-//! search goes on until as many drivers as asked for are nearer than anything outside the rings can be
-//! ([`covered_m`]), or until the rings cover the radius.
+//! A search reads all buckets within a circle, at first one in which twice as many drivers as wanted are to be expected.
+//! When it held enough who fit, no one outside can be nearer than the farthest of them, or the circle is grown to just that
+//! distance; when it did not, it is grown until it does, or is the radius. What was read is not read again.
 //!
 //! Invariants: no answer older than asked, farther than the radius, excluded, or twice; nearest first; a driver who fits
 //! all through the search is never missed, however drivers move meanwhile.
 
-use std::collections::{HashMap, HashSet};
+mod best;
 
-use hexcab_types::{Cell, DriverId, Point, Timestamp};
+use std::cell::RefCell;
 
+use hexcab_types::{DriverId, Point, Timestamp};
+
+use self::best::{Best, Candidate};
 use super::{
     CityNumber, FleetIndex,
-    cells::{CELL_SHARDS, CityCells, Part},
-    index_cell,
+    lattice::{Area, Spot, TileKey},
+    records::{Facts, Slot},
+    sphere::{Origin, angle_of, angle_of_m, haversine_of, slackened},
+    tiles::{Block, Blocks, Tile},
 };
-use crate::domain::{ProductNumber, Sighting, Status};
+use crate::domain::{ProductNumber, Sighting, Statuses};
 
-/// How often a search reads cells again because drivers arrived in them, before it answers with what it has.
+/// How often a search reads tiles again because drivers arrived in them, before it answers with what it has.
 const SETTLE_PASSES_MAX: usize = 16;
-
-/// The part of the flat-lattice distance that is relied upon: cells shrink along the rings, and most of all towards the
-/// twelve pentagons. `nothing_outside_the_rings_is_nearer_than_covered` samples the globe for it.
-const LATTICE_SAFETY: f64 = 0.8;
+/// Drivers to be expected in the first circle for each who is wanted.
+const EXPECTED_EACH: f64 = 2.0;
+/// The first circle where hardly anybody is, metres.
+const SPARSE_FIRST_M: f64 = 500.0;
+/// A circle that held too few grows so many times.
+const GROWTH: f64 = 2.0;
+/// The first circle where it is very crowded, or the squares are slivers, metres.
+const CROWDED_FIRST_M: f64 = 20.0;
+/// Blocks of a circle up to which it is looked up what was read of them before; beyond, all is read again.
+const REMEMBERED_BLOCKS: usize = 64;
+/// The side of a tile, metres of latitude.
+const TILE_M: f64 = 364.8;
 
 /// Who is wanted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
     /// Near here.
     pub point: Point,
@@ -37,11 +50,11 @@ pub struct Query<'a> {
     /// Not seen longer ago, milliseconds.
     pub max_age_ms: i64,
     /// Doing one of these.
-    pub statuses: &'a [Status],
+    pub statuses: Statuses,
     /// For this product; any when none.
     pub product: Option<ProductNumber>,
-    /// None of these.
-    pub excluded: &'a HashSet<DriverId>,
+    /// None of these; in order.
+    pub excluded: &'a [DriverId],
 }
 
 /// A driver near a point.
@@ -55,186 +68,220 @@ pub struct Answer {
     pub age_ms: i64,
 }
 
+/// Room for searches, used again by the next on the same thread.
+#[derive(Default)]
+struct Room {
+    slots: Vec<Slot>,
+    best: Best,
+}
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
 impl FleetIndex {
     /// The drivers of a city who fit a query, nearest first.
     pub fn nearest(&self, city: CityNumber, query: &Query<'_>, now: Timestamp) -> Vec<Answer> {
-        let cells = self.cells(city);
-        let origin = index_cell(query.point);
-        let edge_m = narrowest_edge_m(origin);
-        let mut search = Search {
-            cells,
-            query,
-            now,
-            found: HashMap::new(),
-            read: Vec::new(),
-        };
-        for ring in 0.. {
-            // More cells than are occupied: reading everything is less work, and what a lone driver far away needs.
-            if cells_within(ring) > cells.occupied() + CELL_SHARDS {
-                cells.all_parts().for_each(|part| search.read(part));
-                search.settle();
-                break;
-            }
-            ring_of(origin, ring)
-                .into_iter()
-                .for_each(|cell| search.read(Part::Cell(cell)));
-            let covered_m = covered_m(ring, edge_m);
-            if search.is_done(covered_m) {
-                search.settle();
-                if search.is_done(covered_m) {
-                    break;
-                }
-            }
+        if query.limit == 0 {
+            return Vec::new();
         }
-        search.answers()
+        ROOM.with_borrow_mut(|room| {
+            room.best.reset(query.limit);
+            let blocks = self.place(city).blocks();
+            let mut search = Search {
+                index: self,
+                city,
+                blocks: &blocks,
+                query,
+                origin: Origin::at(query.point),
+                oldest_ms: now.timestamp_millis().saturating_sub(query.max_age_ms),
+                farthest: slackened(haversine_of(angle_of_m(query.radius_m))),
+                slots: &mut room.slots,
+                best: &mut room.best,
+                read: Vec::new(),
+                masks: Vec::new(),
+            };
+            search.run();
+            search.answers(now)
+        })
     }
 }
 
 struct Search<'a> {
-    cells: &'a CityCells,
+    index: &'a FleetIndex,
+    city: CityNumber,
+    blocks: &'a Blocks<'a>,
     query: &'a Query<'a>,
-    now: Timestamp,
-    found: HashMap<DriverId, Answer>,
-    /// What was read, with the arrivals there at that time.
-    read: Vec<(Part, usize)>,
+    origin: Origin,
+    oldest_ms: i64,
+    /// The haversine of the radius.
+    farthest: f64,
+    slots: &'a mut Vec<Slot>,
+    best: &'a mut Best,
+    /// The tiles that were read, with the arrivals there at that time.
+    read: Vec<(TileKey, &'a Tile, u64)>,
+    /// The blocks that the last circle reached, with those of their tiles that were read.
+    masks: Vec<(&'a Block, u64)>,
 }
 
-impl Search<'_> {
-    fn read(&mut self, part: Part) {
-        let arrivals = self.take_in(part);
-        self.read.push((part, arrivals));
+impl<'a> Search<'a> {
+    fn run(&mut self) {
+        let radius = angle_of_m(self.query.radius_m);
+        let mut angle = self.first_angle().min(radius);
+        let mut known = None;
+        loop {
+            let area = Area::round(self.query.point, angle);
+            self.read_area(&area, known.as_ref());
+            let needed = self
+                .best
+                .bound()
+                .map_or(angle * GROWTH, |bound| angle_of(slackened(bound)));
+            if angle < radius && needed > angle {
+                known = Some(area);
+                angle = needed.min(radius);
+            } else {
+                return self.settle(&area);
+            }
+        }
     }
 
-    fn take_in(&mut self, part: Part) -> usize {
-        let Self {
-            cells,
-            query,
-            now,
-            found,
-            ..
-        } = self;
-        cells.read(part, |seen| {
-            let fits = query.fits(seen, *now);
-            let known = found.get(&seen.driver);
-            if known.is_some_and(|known| known.seen.recorded_ms > seen.recorded_ms) {
-                return; // he stands in the cell that he is just leaving
-            }
-            match fits {
-                Some(answer) => {
-                    found.insert(seen.driver, answer);
-                }
-                None if known.is_some() => {
-                    found.remove(&seen.driver);
-                }
-                None => {}
-            }
+    /// A circle that is likely to hold enough: by how crowded the tile of the point is.
+    fn first_angle(&self) -> f64 {
+        let tile = Spot::from(self.query.point).tile();
+        let here = self
+            .blocks
+            .get(tile.block())
+            .and_then(|block| block.known(tile));
+        let drivers = here.map_or(0, Tile::len) as f64;
+        let wanted = self.query.limit as f64 * EXPECTED_EACH;
+        let tile_m2 = TILE_M * TILE_M * self.query.point.lat().to_radians().cos();
+        let metres = (wanted / drivers.max(0.5) * tile_m2 / std::f64::consts::PI).sqrt();
+        angle_of_m(if drivers < 1.0 {
+            metres.clamp(CROWDED_FIRST_M, SPARSE_FIRST_M)
+        } else {
+            metres.max(CROWDED_FIRST_M)
         })
     }
 
-    /// Reads again where drivers arrived since, until there is no such place: then everyone who was in one of the cells
-    /// at that moment has been read.
-    fn settle(&mut self) {
+    fn read_area(&mut self, area: &Area, known: Option<&Area>) {
+        let blocks = self.blocks;
+        let before = std::mem::take(&mut self.masks);
+        blocks.within(area, |block| {
+            let occupied = block.occupied_in(area);
+            self.masks.push((block, occupied));
+            // A tile that nobody was in when the circle before was read has to be read whole.
+            let read_before = if before.len() <= REMEMBERED_BLOCKS {
+                let remembered = before.iter().find(|(known, _)| std::ptr::eq(*known, block));
+                remembered.map_or(0, |(_, bits)| *bits)
+            } else {
+                0
+            };
+            block.tiles_of(occupied & read_before, |key, tile| {
+                self.read_tile(key, tile, area, known);
+            });
+            block.tiles_of(occupied & !read_before, |key, tile| {
+                self.read_tile(key, tile, area, None);
+            });
+        });
+    }
+
+    fn read_tile(&mut self, key: TileKey, tile: &'a Tile, area: &Area, known: Option<&Area>) {
+        self.slots.clear();
+        let arrivals = tile.read(key, area, known, self.slots);
+        self.read.push((key, tile, arrivals));
+        self.weigh();
+    }
+
+    /// Reads tiles again where drivers arrived since, or the first did, until there is no such tile: then everyone who was
+    /// within the area at that moment has been read. Blocks are none added meanwhile, as their directory is held.
+    fn settle(&mut self, area: &Area) {
         for _ in 0..SETTLE_PASSES_MAX {
-            let mut read = std::mem::take(&mut self.read);
             let mut changed = false;
-            for (part, arrivals) in &mut read {
-                if self.cells.arrivals(*part) != *arrivals {
-                    *arrivals = self.take_in(*part);
+            for at in 0..self.masks.len() {
+                let (block, known) = self.masks[at];
+                let new = block.occupied_in(area) & !known;
+                self.masks[at].1 |= new;
+                changed |= new != 0;
+                block.tiles_of(new, |key, tile| self.read_tile(key, tile, area, None));
+            }
+            for at in 0..self.read.len() {
+                let (key, tile, arrivals) = self.read[at];
+                if tile.arrivals() != arrivals {
+                    self.slots.clear();
+                    self.read[at].2 = tile.read(key, area, None, self.slots);
+                    self.weigh();
                     changed = true;
                 }
             }
-            self.read = read;
             if !changed {
                 return;
             }
         }
     }
 
-    /// Whether nobody outside of what was read can belong to the answer, when all nearer than `covered_m` was read.
-    fn is_done(&self, covered_m: f64) -> bool {
-        if covered_m >= self.query.radius_m {
-            return true;
+    /// Takes those of `slots` who fit and are near enough.
+    fn weigh(&mut self) {
+        for slot in self.slots.iter() {
+            let record = self.index.records.get(*slot);
+            while let Some(glance) = record.glance() {
+                let point = glance.point();
+                let haversine = self.origin.haversine(point);
+                if !self.fits(glance.facts)
+                    || haversine > self.farthest
+                    || !self.best.is_wanted(haversine)
+                {
+                    break;
+                }
+                let Some((city, driver)) = record.holder(glance) else {
+                    continue; // he moved while one looked: once more
+                };
+                if city == self.city && self.query.excluded.binary_search(&driver).is_err() {
+                    self.best.put(Candidate {
+                        haversine,
+                        slot: *slot,
+                        driver,
+                        point,
+                        facts: glance.facts,
+                    });
+                }
+                break;
+            }
         }
-        let limit = self.query.limit;
-        self.found.len() >= limit
-            && self
-                .found
-                .values()
-                .filter(|answer| answer.distance_m <= covered_m)
-                .count()
-                >= limit
     }
 
-    fn answers(self) -> Vec<Answer> {
-        let mut answers: Vec<Answer> = self.found.into_values().collect();
+    fn fits(&self, facts: Facts) -> bool {
+        facts.recorded_ms() >= self.oldest_ms
+            && self.query.statuses.holds(facts.status_bits())
+            && self
+                .query
+                .product
+                .is_none_or(|product| product == facts.product())
+    }
+
+    fn answers(&self, now: Timestamp) -> Vec<Answer> {
+        let query = self.query;
+        let mut answers: Vec<Answer> = self
+            .best
+            .all()
+            .iter()
+            .map(|found| {
+                let seen = found.facts.sighting(found.driver, found.point);
+                Answer {
+                    seen,
+                    distance_m: query.point.distance_m(seen.point),
+                    age_ms: seen.age_ms(now),
+                }
+            })
+            .filter(|answer| answer.distance_m <= query.radius_m)
+            .collect();
         answers.sort_unstable_by(|a, b| {
             a.distance_m
                 .total_cmp(&b.distance_m)
                 .then_with(|| a.seen.driver.cmp(&b.seen.driver))
         });
-        answers.truncate(self.query.limit);
+        answers.truncate(query.limit);
         answers
     }
-}
-
-impl Query<'_> {
-    fn fits(&self, seen: &Sighting, now: Timestamp) -> Option<Answer> {
-        let age_ms = seen.age_ms(now);
-        let wanted = age_ms <= self.max_age_ms
-            && self.statuses.contains(&seen.status)
-            && self.product.is_none_or(|product| product == seen.product)
-            && !self.excluded.contains(&seen.driver);
-        if !wanted {
-            return None;
-        }
-        let distance_m = self.point.distance_m(seen.point);
-        (distance_m <= self.radius_m).then_some(Answer {
-            seen: *seen,
-            distance_m,
-            age_ms,
-        })
-    }
-}
-
-/// The cells exactly `ring` steps from `origin`.
-fn ring_of(origin: Cell, ring: u32) -> Vec<Cell> {
-    let origin = origin.h3();
-    origin
-        .grid_ring_fast(ring)
-        .map(|cell| cell.map(Cell::from))
-        .collect::<Option<Vec<_>>>()
-        .unwrap_or_else(|| {
-            // A pentagon is near: the slow way is right everywhere.
-            let within = origin.grid_disk_distances_safe(ring);
-            within
-                .filter(|(_, distance)| *distance == ring)
-                .map(|(cell, _)| Cell::from(cell))
-                .collect()
-        })
-}
-
-/// Cells in the rings 0 to `ring`.
-const fn cells_within(ring: u32) -> usize {
-    let ring = ring as usize;
-    1 + 3 * ring * (ring + 1)
-}
-
-/// How far from any point of the origin everything has been read once the rings 0 to `ring` have, metres: in a lattice of
-/// hexagons with this edge, rows of cells are 1.5 edges apart, and the point may be up to one edge off its cell's centre
-/// while the outermost row reaches half an edge beyond its centres.
-fn covered_m(ring: u32, edge_m: f64) -> f64 {
-    ((1.5 * f64::from(ring) - 0.5) * edge_m * LATTICE_SAFETY).max(0.0)
-}
-
-/// The edge of a regular hexagon as narrow as the cells about here, metres.
-fn narrowest_edge_m(origin: Cell) -> f64 {
-    let center = origin.center();
-    let spacing_m = origin
-        .disk(1)
-        .filter(|cell| *cell != origin)
-        .map(|cell| center.distance_m(cell.center()))
-        .fold(f64::INFINITY, f64::min);
-    spacing_m / 3.0_f64.sqrt()
 }
 
 #[cfg(test)]

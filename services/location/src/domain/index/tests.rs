@@ -1,10 +1,10 @@
 //! A driver stands in one place, however he moves.
 
-use hexcab_types::Point;
+use hexcab_types::{Cell, Point};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::ProductNumber;
+use crate::domain::{ProductNumber, Status};
 
 fn now() -> Timestamp {
     Timestamp::from_timestamp(1_200_000_000, 0).unwrap()
@@ -35,18 +35,38 @@ fn index() -> FleetIndex {
 const SF: CityNumber = CityNumber(0);
 const NYC: CityNumber = CityNumber(1);
 
-/// Every sighting in the cells of a city: what the index really holds.
+/// Every sighting in the tiles of a city: what a search can find.
 fn held(index: &FleetIndex, city: CityNumber) -> Vec<Sighting> {
-    let mut all = Vec::new();
-    index.cells(city).for_each(|cell, seen| {
-        assert_eq!(
-            cell,
-            index_cell(seen.point),
-            "a sighting in a cell that is not its own"
-        );
-        all.push(*seen);
+    let center = Point::from_degrees(38.0, -122.42).unwrap();
+    let area = lattice::Area::round(center, 0.1);
+    let mut slots = Vec::new();
+    index.place(city).blocks().within(&area, |block| {
+        block.tiles_of(block.occupied_in(&area), |key, tile| {
+            tile.read(key, &area, None, &mut slots);
+        });
     });
+    let mut all: Vec<Sighting> = slots
+        .iter()
+        .filter_map(|slot| index.records.get(*slot).read())
+        .map(|(of, seen)| {
+            assert_eq!(of, city, "in a tile of another city");
+            seen
+        })
+        .collect();
+    all.sort_by_key(|seen| seen.driver);
     all
+}
+
+fn evict(index: &FleetIndex, now: Timestamp) -> usize {
+    (0..SHARDS)
+        .map(|shard| index.evict_silent(shard, now))
+        .sum()
+}
+
+fn counted(index: &FleetIndex, city: CityNumber) -> Vec<(Cell, u32)> {
+    let mut census = index.census(city, 15_000, now());
+    while census.step() {}
+    census.counts()
 }
 
 #[test]
@@ -84,7 +104,6 @@ fn a_move_takes_the_driver_out_of_his_old_cell() {
         index.report(SF, seen(1, lat, 9_000 - step as i64), now());
         assert_eq!(held(&index, SF).len(), 1, "step {step}");
     }
-    assert_eq!(index.cells(SF).occupied(), 1);
 }
 
 #[test]
@@ -94,7 +113,7 @@ fn a_driver_who_changes_the_city_leaves_the_old_one() {
     index.report(NYC, seen(1, 40.75, 1_000), now());
     assert!(held(&index, SF).is_empty());
     assert_eq!(held(&index, NYC).len(), 1);
-    assert_eq!((index.cells(SF).occupied(), index.len()), (0, 1));
+    assert_eq!(index.len(), 1);
 }
 
 #[test]
@@ -103,14 +122,14 @@ fn who_is_silent_for_180_seconds_is_forgotten() {
     index.report(SF, seen(1, 37.77, 100_000), now());
     index.report(SF, seen(2, 37.77, 0), now());
     let later = now() + chrono::TimeDelta::seconds(80);
-    assert_eq!(index.evict_silent(later), 0);
+    assert_eq!(evict(&index, later), 0);
     assert!(index.last_seen(driver(1), later).is_some());
     let later = later + chrono::TimeDelta::milliseconds(1);
     assert!(
         index.last_seen(driver(1), later).is_none(),
         "forgotten at once, not only when swept"
     );
-    assert_eq!(index.evict_silent(later), 1);
+    assert_eq!(evict(&index, later), 1);
     assert_eq!(held(&index, SF), [seen(2, 37.77, 0)]);
     assert_eq!(
         index.report(SF, seen(3, 37.77, 180_001), now()),
@@ -134,10 +153,10 @@ fn only_fresh_available_drivers_are_counted() {
         now(),
     );
     index.report(SF, seen(5, 37.77, 15_001), now());
-    let counts = index.count_available(SF, 15_000, now());
+    let counts = counted(&index, SF);
     assert_eq!(counts.len(), 1);
     assert_eq!((counts[0].0.resolution(), counts[0].1), (8, 3));
-    assert!(index.count_available(NYC, 15_000, now()).is_empty());
+    assert!(counted(&index, NYC).is_empty());
 }
 
 /// Four threads report every driver from different places and times at once; evictions run in between.
@@ -157,7 +176,7 @@ fn concurrent_moves_neither_double_nor_lose_a_driver() {
                         index.report(SF, seen(number, lat, 100_000 - at), now());
                     }
                     if step % 100 == 0 {
-                        index.evict_silent(now());
+                        evict(index, now());
                     }
                 }
             });
@@ -177,4 +196,102 @@ fn concurrent_moves_neither_double_nor_lose_a_driver() {
         .collect();
     assert_eq!(found, expected);
     assert_eq!(index.len(), DRIVERS as usize);
+}
+
+#[test]
+fn a_batch_is_taken_as_its_sightings_one_by_one() {
+    let (one, whole) = (index(), index());
+    let mut batch = intake::Batch::default();
+    let mut expected = intake::Taken::default();
+    for step in 0..3_000_u32 {
+        // Duplicates, late ones, new drivers and both cities' whole lengths, in an order of no use.
+        let number = u128::from(step * 7 % 400) + 1;
+        let lat = 37.0 + f64::from(step * 13 % 97) * 0.01;
+        let seen = seen(number, lat, i64::from(step * 31 % 500) * 400);
+        batch.push(step, seen);
+        match one.report(SF, seen, now()) {
+            Verdict::Accepted => expected.accepted += 1,
+            Verdict::Stale => expected.stale += 1,
+            Verdict::Full => panic!("{step}"),
+        }
+    }
+    assert_eq!(whole.take(SF, &mut batch, now()), expected);
+    assert_eq!(held(&whole, SF), held(&one, SF));
+    assert!(
+        expected.stale > 500 && expected.accepted > 500,
+        "{expected:?}"
+    );
+}
+
+#[test]
+fn each_driver_who_changed_is_told_once_until_he_changes_again() {
+    let index = index();
+    let told = |index: &FleetIndex| {
+        let mut all = Vec::new();
+        for shard in 0..SHARDS {
+            index.take_changes(shard, |city, seen| all.push((city.0, *seen)));
+        }
+        all.sort_by_key(|(_, seen)| seen.driver);
+        all
+    };
+    for age_ms in [3_000, 2_000, 1_000] {
+        index.report(SF, seen(1, 37.77, age_ms), now());
+    }
+    index.report(NYC, seen(2, 40.7, 500), now());
+    assert_eq!(
+        told(&index),
+        [(0, seen(1, 37.77, 1_000)), (1, seen(2, 40.7, 500))]
+    );
+    assert_eq!(told(&index), []);
+    index.report(SF, seen(1, 37.77, 1_500), now());
+    assert_eq!(told(&index), [], "a late ping changes nothing");
+    index.report(SF, seen(1, 37.77, 900), now());
+    index.report(SF, seen(3, 37.77, 900), now());
+    let later = now() + chrono::TimeDelta::milliseconds(180_000);
+    index.report(SF, seen(1, 37.77, -100), later);
+    evict(&index, later);
+    assert_eq!(
+        told(&index),
+        [(0, seen(1, 37.77, -100))],
+        "3 was forgotten meanwhile"
+    );
+}
+
+#[test]
+fn a_forgotten_drivers_place_is_given_to_the_next() {
+    let index = index();
+    for round in 0..50_u128 {
+        let later = now() + chrono::TimeDelta::seconds(200 * round as i64);
+        for number in 0..100 {
+            let seen = Sighting {
+                recorded_ms: later.timestamp_millis(),
+                ..seen(round * 100 + number + 1, 37.77, 0)
+            };
+            assert_eq!(index.report(SF, seen, later), Verdict::Accepted);
+        }
+        assert_eq!(evict(&index, later), if round == 0 { 0 } else { 100 });
+        assert_eq!((index.len(), held(&index, SF).len()), (100, 100));
+    }
+    let made = index.made.load(Ordering::Relaxed);
+    assert!(made <= SLOTS_AT_ONCE * SHARDS as u32 * 2, "{made}");
+}
+
+/// Whoever goes through all records goes by how many were made: the last of them has to be there by then.
+#[test]
+fn a_record_is_there_before_it_is_counted() {
+    let index = index();
+    std::thread::scope(|scope| {
+        let making = scope.spawn(|| {
+            let mut shard = Shard::default();
+            for _ in 0..500_000 {
+                index.new_slot(&mut shard).unwrap();
+            }
+        });
+        while !making.is_finished() {
+            if let Some(last) = index.made.load(Ordering::Acquire).checked_sub(1) {
+                assert_eq!(index.records.get(Slot(last)).read(), None);
+            }
+        }
+    });
+    assert!(index.made.load(Ordering::Acquire) >= 500_000);
 }

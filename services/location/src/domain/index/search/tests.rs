@@ -1,16 +1,20 @@
-//! The nearest drivers against brute force, over cell edges and pentagons.
+//! The nearest drivers against brute force, all over the earth and in a stadium; while drivers move; and never older than
+//! asked, however pings come.
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::{AtomicBool, Ordering},
-};
+mod brute;
+mod moving;
+mod stale;
 
 use hexcab_types::ProductId;
-use proptest::prelude::*;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use uuid::Uuid;
 
+use self::brute::Brute;
 use super::*;
-use crate::domain::Verdict;
+use crate::domain::{Status, Verdict};
+
+const CITY: CityNumber = CityNumber(0);
 
 fn now() -> Timestamp {
     Timestamp::from_timestamp(1_200_000_000, 0).unwrap()
@@ -40,174 +44,195 @@ fn index() -> FleetIndex {
     FleetIndex::new([("sf".to_owned(), vec![ProductId::new("standard").unwrap()])])
 }
 
-fn city() -> CityNumber {
-    CityNumber(0)
+fn available() -> Statuses {
+    Statuses::from_iter([Status::Available])
 }
 
-fn query<'a>(
-    point: Point,
-    radius_m: f64,
-    limit: usize,
-    excluded: &'a HashSet<DriverId>,
-) -> Query<'a> {
-    let statuses = &[Status::Available];
+fn query(point: Point, radius_m: f64, limit: usize) -> Query<'static> {
     Query {
         point,
         radius_m,
         limit,
         max_age_ms: 15_000,
-        statuses,
+        statuses: available(),
         product: None,
-        excluded,
+        excluded: &[],
     }
 }
 
-/// The answer without any cells: everyone looked at.
-fn brute_force(fleet: &[Sighting], query: &Query<'_>) -> Vec<Answer> {
-    let mut fits: Vec<Answer> = fleet
-        .iter()
-        .filter_map(|seen| query.fits(seen, now()))
-        .collect();
-    fits.sort_by(|a, b| {
-        a.distance_m
-            .total_cmp(&b.distance_m)
-            .then(a.seen.driver.cmp(&b.seen.driver))
-    });
-    fits.truncate(query.limit);
-    fits
+/// Up to `spread_m` away to either side, over the pole and the antimeridian where they are near.
+fn near(center: Point, spread_m: f64, chance: &mut ChaCha8Rng) -> Point {
+    let angle = angle_of_m(spread_m * chance.random_range(0.0..1.0_f64).sqrt());
+    let bearing = chance.random_range(0.0..std::f64::consts::TAU);
+    let (lat, lon) = (center.lat().to_radians(), center.lon().to_radians());
+    let there = (lat.sin() * angle.cos() + lat.cos() * angle.sin() * bearing.cos()).asin();
+    let aside =
+        (bearing.sin() * angle.sin() * lat.cos()).atan2(angle.cos() - lat.sin() * there.sin());
+    let lon = ((lon + aside).to_degrees() + 540.0).rem_euclid(360.0) - 180.0;
+    point(there.to_degrees().clamp(-90.0, 90.0), lon)
 }
 
-/// A place on earth, a fleet round it out to `spread_deg`, and what is asked.
-fn scene() -> impl Strategy<Value = (Point, Vec<Sighting>, f64, usize)> {
-    let centre = prop_oneof![
-        4 => Just((37.77, -122.42)),
-        1 => Just((0.01, 179.999)),           // the date line
-        1 => Just((58.3977, 103.0)),          // anywhere
-        1 => Just((64.7, 10.5362)),           // a pentagon: 0x8009fffffffffff
-        1 => Just((-89.99, 0.0)),
-    ];
-    (centre, prop_oneof![Just(0.004), Just(0.02), Just(0.15)]).prop_flat_map(
-        |((lat, lon), spread): ((f64, f64), f64)| {
-            let near = move || {
-                (-1.0..1.0_f64, -1.0..1.0_f64).prop_map(move |(dy, dx)| {
-                    let around = lon + dx * spread;
-                    let wrapped = if around > 180.0 {
-                        around - 360.0
-                    } else {
-                        around
-                    };
-                    point((lat + dy * spread).clamp(-90.0, 90.0), wrapped)
-                })
-            };
-            let one = (near(), 0..25_000_i64, 0..3_u8);
-            let fleet = proptest::collection::vec(one, 0..250).prop_map(|all| {
-                let numbered = all.into_iter().zip(0..);
-                numbered
-                    .map(|((point, age_ms, busy), number)| Sighting {
-                        status: if busy == 0 {
-                            Status::OnTrip
-                        } else {
-                            Status::Available
-                        },
-                        ..seen(number, point, age_ms)
-                    })
-                    .collect()
-            });
-            (
-                near(),
-                fleet,
-                prop_oneof![Just(300.0), Just(2_000.0), Just(20_000.0)],
-                1..30_usize,
-            )
-        },
-    )
-}
-
-proptest! {
-    #[test]
-    fn the_nearest_are_those_that_brute_force_finds((at, fleet, radius_m, limit) in scene()) {
-        let index = index();
-        for seen in &fleet {
-            prop_assert_eq!(index.report(city(), *seen, now()), Verdict::Accepted);
-        }
-        let excluded = HashSet::from([driver(3), driver(5)]);
-        let query = query(at, radius_m, limit, &excluded);
-        prop_assert_eq!(index.nearest(city(), &query, now()), brute_force(&fleet, &query));
+/// Everywhere that has ever been a corner case of somebody's index.
+fn centers() -> Vec<Point> {
+    let mut centers: Vec<Point> = [
+        (37.77, -122.42),
+        (0.0, 0.000_1),
+        (0.01, 179.999),
+        (-17.5, -179.999_9),
+        (66.0, 180.0),
+        (89.999, 12.0),
+        (90.0, 0.0),
+        (-89.99, 77.0),
+        (-90.0, -180.0),
+        (58.397_7, 103.0),
+    ]
+    .map(|(lat, lon)| point(lat, lon))
+    .to_vec();
+    // Round H3's pentagons, whose cells drivers are counted in.
+    for base in [4_u64, 14, 24, 117] {
+        let cell = hexcab_types::Cell::from_u64(0x0800_1fff_ffff_ffff | (base << 45)).unwrap();
+        assert!(cell.h3().is_pentagon());
+        centers.push(cell.center());
     }
+    // Where four blocks of the lattice meet.
+    centers.push(
+        Point::from_e7(
+            (1 << 18) * 4_000 - 900_000_000,
+            (1 << 18) * 2_000 - 1_800_000_000,
+        )
+        .unwrap(),
+    );
+    centers
 }
 
-/// The promise on which the search ends, against the real cells: all over the globe and round every pentagon, nothing in
-/// the ring after the last one read is nearer to any corner of the origin than `covered_m` says.
+/// A million questions, of fleets of all densities in all corners of the earth, with every filter, the fleet moving on
+/// between them. Every answer is that of a look at everybody.
 #[test]
-fn nothing_outside_the_rings_is_nearer_than_covered() {
-    let mut origins: BTreeSet<Cell> = BTreeSet::new();
-    for step in 0..1_500_u32 {
-        let turn = f64::from(step) * 2.399_963; // the golden angle: even over the sphere
-        let lat = (1.0 - 2.0 * (f64::from(step) + 0.5) / 1_500.0)
-            .asin()
-            .to_degrees();
-        origins.insert(index_cell(point(lat, (turn.to_degrees() % 360.0) - 180.0)));
-    }
-    // Base cells 0 to 121; the pentagons among them are where the lattice is narrowest and bends.
-    for base in 0_u64..122 {
-        let root = Cell::from_u64(0x0800_1fff_ffff_ffff | (base << 45)).unwrap();
-        if root.h3().is_pentagon() {
-            let centre = index_cell(root.center());
-            origins.extend(
-                [0, 1, 2, 5, 9]
-                    .into_iter()
-                    .flat_map(|ring| ring_of(centre, ring).into_iter().step_by(3)),
-            );
-        }
-    }
-    for origin in origins {
-        let edge_m = narrowest_edge_m(origin);
-        let corners: Vec<Point> = corners(origin);
-        for ring in [0, 1, 2, 5, 12, 40] {
-            let nearest_m = ring_of(origin, ring + 1)
-                .into_iter()
-                .flat_map(corners_of)
-                .flat_map(|outside| corners.iter().map(move |inside| inside.distance_m(outside)))
-                .fold(f64::INFINITY, f64::min);
-            let covered_m = covered_m(ring, edge_m);
-            assert!(
-                covered_m <= nearest_m,
-                "{origin} ring {ring}: {covered_m} > {nearest_m}"
-            );
-        }
-    }
-}
-
-fn corners(cell: Cell) -> Vec<Point> {
-    let boundary = cell.h3().boundary();
-    boundary
+fn a_million_answers_are_those_of_a_look_at_everybody() {
+    const QUESTIONS: usize = 1_000_000;
+    const ROUNDS: usize = 8;
+    const SPREADS_M: [f64; 4] = [60.0, 800.0, 6_000.0, 40_000.0];
+    let centers = centers();
+    let scenes = centers.len() * SPREADS_M.len();
+    let each = QUESTIONS.div_ceil(scenes * ROUNDS);
+    let left_out = [driver(3), driver(5)];
+    let (mut asked, mut found) = (0, 0);
+    for (scene, (center, spread_m)) in centers
         .iter()
-        .map(|corner| point(corner.lat(), corner.lng()))
-        .collect()
+        .flat_map(|center| SPREADS_M.map(|spread_m| (*center, spread_m)))
+        .enumerate()
+    {
+        let mut chance = ChaCha8Rng::seed_from_u64(scene as u64);
+        let index = index();
+        let mut fleet: Vec<Sighting> = (0..200)
+            .map(|number| seen(number, center, 180_000))
+            .collect();
+        for round in 0..ROUNDS {
+            for seen in &mut fleet {
+                if round == 0 || chance.random_bool(0.3) {
+                    let age_ms = 25_000 - 2_000 * round as i64 + chance.random_range(0..1_900);
+                    *seen = Sighting {
+                        point: near(center, spread_m, &mut chance),
+                        recorded_ms: now().timestamp_millis() - age_ms,
+                        status: Status::ALL[chance.random_range(0..4_usize).saturating_sub(1)],
+                        product: ProductNumber(chance.random_range(0..2)),
+                        ..*seen
+                    };
+                    assert_eq!(index.report(CITY, *seen, now()), Verdict::Accepted);
+                }
+            }
+            let brute = Brute::new(&fleet);
+            for _ in 0..each {
+                let at = near(center, spread_m * 1.3, &mut chance);
+                let excluded = &left_out[..if chance.random_bool(0.2) { 2 } else { 0 }];
+                let query = Query {
+                    max_age_ms: [15_000, 30_000][chance.random_range(0..2)],
+                    statuses: [available(), Status::ALL.into_iter().collect()]
+                        [chance.random_range(0..2)],
+                    product: [None, Some(ProductNumber(1))][chance.random_range(0..2)],
+                    excluded,
+                    ..query(
+                        at,
+                        spread_m * chance.random_range(0.05..1.5),
+                        chance.random_range(1..12),
+                    )
+                };
+                let answers = index.nearest(CITY, &query, now());
+                let expected = brute.nearest(&query, now());
+                assert!(
+                    answers == expected,
+                    "scene {scene}, {center:?}, {query:?}:\n{answers:?}\n{expected:?}"
+                );
+                (asked, found) = (asked + 1, found + answers.len());
+            }
+        }
+    }
+    assert!(
+        asked >= QUESTIONS && found > 2 * QUESTIONS,
+        "{asked} {found}"
+    );
 }
 
-fn corners_of(cell: Cell) -> Vec<Point> {
-    corners(cell)
+/// 20,000 drivers in a stadium of one r8 cell, and a city round it.
+#[test]
+fn a_stadium_is_searched_exactly() {
+    let mut chance = ChaCha8Rng::seed_from_u64(20);
+    let stadium = point(37.778_6, -122.389_3);
+    let fleet: Vec<Sighting> = (0..22_000)
+        .map(|number| {
+            let spread_m = if number < 20_000 { 150.0 } else { 5_000.0 };
+            seen(
+                number,
+                near(stadium, spread_m, &mut chance),
+                chance.random_range(0..20_000),
+            )
+        })
+        .collect();
+    let index = index();
+    let mut batch = crate::domain::Batch::default();
+    for (number, seen) in (0..).zip(&fleet) {
+        batch.push(number, *seen);
+    }
+    assert_eq!(index.take(CITY, &mut batch, now()).accepted, 22_000);
+    let brute = Brute::new(&fleet);
+    for number in 0..2_000 {
+        let at = near(stadium, [100.0, 200.0, 2_000.0][number % 3], &mut chance);
+        let query = query(at, 2_000.0, [1, 10, 200][number / 3 % 3]);
+        assert!(
+            index.nearest(CITY, &query, now()) == brute.nearest(&query, now()),
+            "{query:?}"
+        );
+    }
+}
+
+/// As many as there may be on one spot: nothing tells them apart but their ids.
+#[test]
+fn drivers_on_one_spot_are_told_in_the_order_of_their_ids() {
+    let index = index();
+    let here = point(37.77, -122.42);
+    for number in (0..500).rev() {
+        index.report(CITY, seen(number, here, 0), now());
+    }
+    let found: Vec<DriverId> = index
+        .nearest(CITY, &query(here, 100.0, 20), now())
+        .iter()
+        .map(|answer| answer.seen.driver)
+        .collect();
+    assert_eq!(found, (0..20).map(driver).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_lone_driver_far_away_is_found() {
     let index = index();
-    index.report(city(), seen(1, point(37.4, -122.1), 0), now());
-    let nobody = HashSet::new();
-    let found = index.nearest(
-        city(),
-        &query(point(37.77, -122.42), 50_000.0, 5, &nobody),
-        now(),
+    index.report(CITY, seen(1, point(37.4, -122.1), 0), now());
+    let from = point(37.77, -122.42);
+    assert_eq!(
+        index.nearest(CITY, &query(from, 50_000.0, 5), now()).len(),
+        1
     );
-    assert_eq!(found.len(), 1);
     assert!(
         index
-            .nearest(
-                city(),
-                &query(point(37.77, -122.42), 10_000.0, 5, &nobody),
-                now()
-            )
+            .nearest(CITY, &query(from, 10_000.0, 5), now())
             .is_empty()
     );
 }
@@ -217,11 +242,10 @@ fn an_answer_is_never_older_than_asked() {
     let index = index();
     let here = point(37.77, -122.42);
     for age_ms in [0, 14_999, 15_000, 15_001, 60_000] {
-        index.report(city(), seen(age_ms as u32, here, age_ms), now());
+        index.report(CITY, seen(age_ms as u32, here, age_ms), now());
     }
-    let nobody = HashSet::new();
     let ages: Vec<i64> = index
-        .nearest(city(), &query(here, 100.0, 10, &nobody), now())
+        .nearest(CITY, &query(here, 100.0, 10), now())
         .iter()
         .map(|found| found.age_ms)
         .collect();
@@ -235,78 +259,22 @@ fn filters_apply_while_searching_not_after() {
     let here = point(37.77, -122.42);
     // Twenty busy drivers on the spot, one free a kilometre away: the nearest free one is the answer.
     for number in 0..20 {
-        index.report(
-            city(),
-            Sighting {
-                status: Status::EnRoute,
-                ..seen(number, here, 0)
-            },
-            now(),
-        );
+        let busy = Sighting {
+            status: Status::EnRoute,
+            ..seen(number, here, 0)
+        };
+        index.report(CITY, busy, now());
     }
     let free = seen(99, point(37.779, -122.42), 0);
-    index.report(city(), free, now());
-    let nobody = HashSet::new();
-    let found = index.nearest(city(), &query(here, 5_000.0, 1, &nobody), now());
+    index.report(CITY, free, now());
+    let found = index.nearest(CITY, &query(here, 5_000.0, 1), now());
     assert_eq!(
         found.iter().map(|answer| answer.seen).collect::<Vec<_>>(),
         [free]
     );
     let product = Query {
         product: Some(ProductNumber(1)),
-        ..query(here, 5_000.0, 1, &nobody)
+        ..query(here, 5_000.0, 1)
     };
-    assert!(index.nearest(city(), &product, now()).is_empty());
-}
-
-/// Drivers jump between far cells while others search: every search finds every driver exactly once.
-#[test]
-fn a_moving_driver_is_found_exactly_once_by_every_search() {
-    const DRIVERS: u32 = 40;
-    let index = index();
-    let place = |number: u32, step: u32| {
-        let spot = (number * 7 + step * 13) % 97;
-        point(
-            37.75 + f64::from(spot % 10) * 0.004,
-            -122.45 + f64::from(spot / 10) * 0.004,
-        )
-    };
-    for number in 0..DRIVERS {
-        index.report(city(), seen(number, place(number, 0), 10_000), now());
-    }
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for half in 0..2 {
-            let (index, stop) = (&index, &stop);
-            scope.spawn(move || {
-                for step in 1..3_000 {
-                    for number in (0..DRIVERS).filter(|number| number % 2 == half) {
-                        index.report(
-                            city(),
-                            seen(number, place(number, step), 10_000 - i64::from(step)),
-                            now(),
-                        );
-                    }
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                }
-            });
-        }
-        let nobody = HashSet::new();
-        for _ in 0..300 {
-            let found = index.nearest(
-                city(),
-                &query(point(37.77, -122.43), 20_000.0, 1_000, &nobody),
-                now(),
-            );
-            let distinct: HashSet<DriverId> =
-                found.iter().map(|answer| answer.seen.driver).collect();
-            assert_eq!(
-                (found.len(), distinct.len()),
-                (DRIVERS as usize, DRIVERS as usize)
-            );
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
+    assert!(index.nearest(CITY, &product, now()).is_empty());
 }
