@@ -23,9 +23,6 @@ use crate::{
     sim::{self, Fate, Moves, Pace, Rules, Setup},
 };
 
-/// How often idle cabs are told where to go.
-const MOVES_EVERY_MS: i64 = 60_000;
-
 /// Days with less than this share of a usual day's rides say nothing of one: the first and last of a recording.
 const WHOLE_DAY_SHARE: f64 = 0.25;
 
@@ -133,6 +130,12 @@ pub struct Question {
     pub rules: Rules,
     /// When windows are planned.
     pub pace: Pace,
+    /// Most candidates of an open request; more where more than these are open.
+    pub candidates: usize,
+    /// How often idle cabs are told where to go, in milliseconds.
+    pub moves_every_ms: i64,
+    /// A driver is not turned round so short before the pickup, in milliseconds.
+    pub swap_until_ms: i64,
     /// What the matching policies may tune.
     pub options: Options,
     /// What repositioning may tune.
@@ -153,6 +156,9 @@ impl Default for Question {
             seeds: 3,
             rules: Rules::default(),
             pace: Pace::AtOnce(2_000),
+            candidates: 30,
+            moves_every_ms: 60_000,
+            swap_until_ms: 30_000,
             options: Options {
                 max_eta_s: 480.0,
                 // An age credit costs more waiting than it is worth.
@@ -429,10 +435,10 @@ impl Player {
         Setup {
             matching: &*self.matching,
             swaps: self.swaps,
-            swap_until_ms: SWAP_UNTIL_MS,
+            swap_until_ms: question.swap_until_ms,
             chain_ms: self.chain_ms,
             pace: question.pace,
-            candidates: CANDIDATES,
+            candidates: question.candidates,
             moves: self
                 .moves
                 .as_deref()
@@ -440,7 +446,7 @@ impl Player {
                 .map(|(policy, forecast)| Moves {
                     policy,
                     forecast,
-                    every_ms: MOVES_EVERY_MS,
+                    every_ms: question.moves_every_ms,
                 }),
         }
     }
@@ -448,12 +454,6 @@ impl Player {
 
 /// Cabs that will be free so soon, as far as one knows, are chained.
 const CHAIN_MS: i64 = 120_000;
-
-/// A driver is not turned round this short before the pickup.
-const SWAP_UNTIL_MS: i64 = 30_000;
-
-/// Candidates of an open request; more where more than these are open.
-const CANDIDATES: usize = 30;
 
 /// One day with one draw of its cabs.
 struct Draw<'a> {

@@ -96,7 +96,8 @@ fn flat(origin: Point, point: Point) -> Flat {
 
 /// How far apart two places on the plane are, in metres.
 pub fn apart_m(a: Flat, b: Flat) -> f32 {
-    (a[0] - b[0]).hypot(a[1] - b[1])
+    let (east, north) = (a[0] - b[0], a[1] - b[1]);
+    (east * east + north * north).sqrt()
 }
 
 /// A place with its spot on the plane.

@@ -214,10 +214,16 @@ struct Sim<'a> {
     trips_now: Vec<TripNow>,
     /// Requests without a cab, in order of request.
     open: Vec<usize>,
+    /// Those of them that no window has seen.
+    new_open: Vec<usize>,
     /// Cabs that came free since the last window.
     fresh: Vec<usize>,
+    /// Working memory: cabs by the least time they can take to a pickup.
+    bounds: Vec<(f32, usize)>,
     window_at: Option<i64>,
     last_window: i64,
+    /// When a window last looked at all open requests.
+    last_whole: i64,
     /// See `Advice::place_cost_s`.
     place_cost_s: Vec<f32>,
     outcome: Outcome,
@@ -247,9 +253,12 @@ pub fn run(
         cabs: shifts.iter().map(|_| CabNow::off()).collect(),
         trips_now: vec![TripNow::default(); trips.len()],
         open: Vec::new(),
+        new_open: Vec::new(),
         fresh: Vec::new(),
+        bounds: Vec::new(),
         window_at: None,
         last_window: i64::MIN / 2,
+        last_whole: i64::MIN / 2,
         place_cost_s: Vec::new(),
         outcome: Outcome {
             fates: vec![Fate::default(); trips.len()],
@@ -329,6 +338,7 @@ impl Sim<'_> {
 
     fn request(&mut self, trip: usize) {
         self.open.push(trip);
+        self.new_open.push(trip);
         let at = self.trips[trip].request_ms;
         self.queue.push(Reverse((
             at + self.rules.patience_ms,
@@ -375,6 +385,7 @@ impl Sim<'_> {
         }
         self.trips_now[trip].over = true;
         self.open.retain(|&open| open != trip);
+        self.new_open.retain(|&open| open != trip);
         let Some(cab) = self.trips_now[trip].cab.take() else {
             return;
         };
@@ -397,6 +408,7 @@ impl Sim<'_> {
     fn reopen(&mut self, trip: usize) {
         let at = self.open.partition_point(|&open| open < trip);
         self.open.insert(at, trip);
+        self.new_open.push(trip);
     }
 
     fn arrive(&mut self, cab: usize, epoch: u32) {

@@ -18,6 +18,14 @@ use uuid::Uuid;
 use super::{Event, Sim, State, drive::Whereabouts};
 use crate::scene::apart_m;
 
+/// So many candidates will do where the last of them is there within [`DENSE_MS`].
+const FEW: usize = 12;
+/// See [`FEW`].
+const DENSE_MS: f64 = 240_000.0;
+
+/// A window looks at all open requests when a cab has come free, and so often in any case.
+const WHOLE_EVERY_MS: i64 = 10_000;
+
 /// Candidates of a trip that has a cab already.
 const SWAP_CANDIDATES: usize = 10;
 
@@ -51,10 +59,19 @@ impl Sim<'_> {
         let factor = self.scene.factor(self.now);
         let near = self.near(factor);
         let fresh = std::mem::take(&mut self.fresh);
-        let limit = self.setup.candidates.max(self.open.len());
+        // An old request was left over by the last window: a cab that has come free since may help it, or, as time goes
+        // on, one that passes by and whose rider another can take over.
+        let new = std::mem::take(&mut self.new_open);
+        let is_due = self.now - self.last_whole >= WHOLE_EVERY_MS;
+        let asking = if fresh.is_empty() && !is_due {
+            new
+        } else {
+            self.last_whole = self.now;
+            self.open.clone()
+        };
+        let limit = self.setup.candidates.max(asking.len());
         let mut rows: Vec<(usize, Vec<Eta>)> = Vec::new();
-        for at in 0..self.open.len() {
-            let trip = self.open[at];
+        for trip in asking {
             let left_ms = self.trips[trip].request_ms + self.rules.patience_ms - self.now;
             let etas = self.etas(trip, left_ms as f64, limit, &near, factor, |_| true);
             if !etas.is_empty() {
@@ -74,12 +91,11 @@ impl Sim<'_> {
                 .collect(),
         };
         let plan = self.setup.matching.plan(&window);
-        let by_cab: HashMap<usize, &Near> = near.iter().map(|near| (near.cab, near)).collect();
         let changed = plan.pairs.iter().filter_map(|pair| {
             let (trip, cab) = (index_of(pair.trip.uuid()), index_of(pair.driver.uuid()));
             (self.trips_now[trip].cab != Some(cab)).then_some((trip, cab))
         });
-        let changed = self.answered(changed.collect(), &by_cab);
+        let changed = self.answered(changed.collect(), &near);
         let mut released = Vec::new();
         for &(trip, _) in &changed {
             if let Some(before) = self.trips_now[trip].cab.take() {
@@ -162,7 +178,8 @@ impl Sim<'_> {
         let pickup = &self.trips[trip].pickup;
         let pace = factor / f64::from(self.world.fastest_m_ms);
         let asked = &self.trips_now[trip].asked;
-        let mut bounds: Vec<(f32, usize)> = Vec::new();
+        let mut bounds = std::mem::take(&mut self.bounds);
+        bounds.clear();
         for (at, candidate) in near.iter().enumerate() {
             let straight_ms = f64::from(apart_m(candidate.from.flat, pickup.flat)) * pace;
             let least_ms = straight_ms + candidate.free_in_ms as f64;
@@ -174,8 +191,12 @@ impl Sim<'_> {
         let ends = pickup.place.enter.iter().flatten();
         self.spread.toward(ends.map(|end| (end.node, end.ms)));
         let mut etas: Vec<Eta> = Vec::new();
-        for (least_ms, at) in bounds {
-            if etas.len() >= most && f64::from(least_ms) >= etas[most - 1].1 {
+        for &(least_ms, at) in &bounds {
+            // Where cabs are many, few will do.
+            let is_dense = etas.len() >= FEW && etas[FEW - 1].1 <= DENSE_MS;
+            let enough = if is_dense { FEW.min(most) } else { most };
+            if etas.len() >= enough && f64::from(least_ms) >= etas[enough - 1].1 {
+                etas.truncate(enough);
                 break;
             }
             let from = &near[at].from;
@@ -201,6 +222,7 @@ impl Sim<'_> {
                 }
             }
         }
+        self.bounds = bounds;
         etas
     }
 
@@ -326,14 +348,15 @@ impl Sim<'_> {
 
     /// Asks the drivers of new pairs, and leaves those that agree. A free driver who refuses an open trip leaves it to be
     /// planned again; where one refuses who is part of an exchange, nothing is exchanged.
-    fn answered(
-        &mut self,
-        mut pairs: Vec<(usize, usize)>,
-        by_cab: &HashMap<usize, &Near>,
-    ) -> Vec<(usize, usize)> {
+    fn answered(&mut self, mut pairs: Vec<(usize, usize)>, near: &[Near]) -> Vec<(usize, usize)> {
         if self.rules.refusals <= 0.0 {
             return pairs;
         }
+        let holders: HashSet<usize> = near
+            .iter()
+            .filter(|near| near.holds.is_some())
+            .map(|near| near.cab)
+            .collect();
         let mut broken = false;
         let mut refused = HashSet::new();
         for &(trip, cab) in &pairs {
@@ -342,7 +365,7 @@ impl Sim<'_> {
             }
             refused.insert(trip);
             self.trips_now[trip].asked.push(cab);
-            let is_exchange = self.trips_now[trip].cab.is_some() || by_cab[&cab].holds.is_some();
+            let is_exchange = self.trips_now[trip].cab.is_some() || holders.contains(&cab);
             broken |= is_exchange;
             if !is_exchange {
                 self.trips_now[trip].asking = true;
@@ -352,9 +375,8 @@ impl Sim<'_> {
                     .push(Reverse((answer_ms, Event::Refused { cab, trip })));
             }
         }
-        let holds = |trip: usize, cab: usize| {
-            self.trips_now[trip].cab.is_some() || by_cab[&cab].holds.is_some()
-        };
+        let holds =
+            |trip: usize, cab: usize| self.trips_now[trip].cab.is_some() || holders.contains(&cab);
         pairs.retain(|&(trip, cab)| !(refused.contains(&trip) || broken && holds(trip, cab)));
         pairs
     }

@@ -38,9 +38,9 @@ pub struct FlowOptions {
 impl Default for FlowOptions {
     fn default() -> Self {
         Self {
-            horizon_s: 1_500.0,
-            value_s: 6_000.0,
-            least_gain: 0.2,
+            horizon_s: 1_200.0,
+            value_s: 9_000.0,
+            least_gain: 0.12,
             reach_s: 1_800.0,
             coming_s: 600.0,
             coming_weight: 0.5,

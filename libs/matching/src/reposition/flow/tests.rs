@@ -72,7 +72,7 @@ fn a_rider_about_to_be_set_down_there_saves_the_drive() {
     };
     let late = Coming {
         zone: 1,
-        in_s: 600.0,
+        in_s: 700.0,
     };
     let rates = [0.0, 0.0002];
     assert_eq!(goals(&advice(&travel, &rates, &[idle(0)], &[soon])), []);
