@@ -2,7 +2,15 @@
 //! Invariants: all policies of a question see the same requests, the same cabs and the same chance; a forecast is made
 //! from days before the day judged. Does not: print; the command line and [`page`](crate::page) do.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Instant,
+};
 
 use chrono::NaiveDate;
 use hexcab_cities::{City, replay::ReplayError};
@@ -19,7 +27,7 @@ use crate::{
     forecast::{Forecast, ForecastError},
     measure::{Figures, figures, mean},
     recording::{Recording, day_time},
-    scene::{Scene, World},
+    scene::{Cab, Scene, Trip, World},
     sim::{self, Fate, Moves, Pace, Rules, Setup},
 };
 
@@ -144,6 +152,8 @@ pub struct Question {
     pub forecast_from: Option<Vec<NaiveDate>>,
     /// Whether perfect knowledge is asked, too.
     pub bound: bool,
+    /// How many days are simulated at once.
+    pub threads: usize,
 }
 
 impl Default for Question {
@@ -168,6 +178,7 @@ impl Default for Question {
             flow: FlowOptions::default(),
             forecast_from: None,
             bound: false,
+            threads: 1,
         }
     }
 }
@@ -198,7 +209,7 @@ pub struct Line {
     pub days: Vec<DayFigures>,
     /// Against the first policy.
     pub gain: Option<Gain>,
-    /// Rides simulated in a second of this machine.
+    /// Rides simulated in a second of one core.
     pub rides_a_second: f64,
 }
 
@@ -325,34 +336,35 @@ impl Ground {
                 None
             };
             for (at, &fleet) in question.fleets.iter().enumerate() {
-                for seed in 0..seeds(question, fleet) {
-                    let show = |policy: &PolicyChoice, figures: &Figures| {
-                        format!(
-                            "{day} fleet {:.0} % seed {seed} {policy}: {:.1} % served, {:.0} s",
-                            fleet * 100.0,
-                            figures.served_share * 100.0,
-                            figures.wait_mean_s
-                        )
-                    };
-                    let draw = Draw {
-                        ground: self,
-                        scene: &scene,
-                        forecast: forecast.as_ref(),
-                        question,
-                        fleet,
-                        seed,
-                    };
-                    draw.play(&players, |player, played| {
-                        progress(&show(&question.policies[player], &played.figures));
-                        tally.add(at, player, day, seed, played);
-                    });
-                    if question.bound && seed == 0 {
-                        tally.perfect[at].push(draw.perfect());
+                let draws: Vec<Draw<'_>> = (0..seeds(question, fleet))
+                    .map(|seed| Draw::new(self, &scene, forecast.as_ref(), question, fleet, seed))
+                    .collect();
+                let all = in_parallel(
+                    question.threads,
+                    draws.len() * players.len(),
+                    |job| draws[job / players.len()].play(&players[job % players.len()]),
+                    |job, played| {
                         progress(&format!(
-                            "{day} fleet {:.0} %: perfect knowledge",
-                            fleet * 100.0
+                            "{day} fleet {:.0} % seed {} {}: {:.1} % served, {:.0} s",
+                            fleet * 100.0,
+                            job / players.len(),
+                            question.policies[job % players.len()],
+                            played.figures.served_share * 100.0,
+                            played.figures.wait_mean_s
                         ));
-                    }
+                    },
+                );
+                for (draw, played) in draws.iter().zip(all.chunks(players.len().max(1))) {
+                    tally.add(at, day, draw, played);
+                }
+                if question.bound {
+                    let perfect = draws.first().map_or(0.0, Draw::perfect);
+                    tally.perfect[at].push(perfect);
+                    progress(&format!(
+                        "{day} fleet {:.0} %: perfect knowledge serves {:.1} %",
+                        fleet * 100.0,
+                        perfect * 100.0
+                    ));
                 }
             }
         }
@@ -461,64 +473,99 @@ struct Draw<'a> {
     scene: &'a Scene,
     forecast: Option<&'a Forecast>,
     question: &'a Question,
-    fleet: f64,
     seed: u64,
+    trips: Vec<Trip>,
+    cabs: Vec<Cab>,
 }
 
 /// What a policy made of it.
 struct Played {
     figures: Figures,
-    blocks: Vec<Block>,
+    fates: Vec<Fate>,
     seconds: f64,
 }
 
-impl Draw<'_> {
-    fn play(&self, players: &[Player], mut done: impl FnMut(usize, Played)) {
-        let trips = self.scene.trips_of(self.question.demand, self.seed);
-        let cabs = self.scene.cabs_of(self.fleet, self.seed);
-        let mut first: Option<Vec<Fate>> = None;
-        for (at, player) in players.iter().enumerate() {
-            let start = Instant::now();
-            let setup = player.setup(self.question, self.forecast);
-            let world = &self.ground.world;
-            let outcome = sim::run(
-                world,
-                self.scene,
-                &trips,
-                &cabs,
-                self.question.rules,
-                &setup,
-                self.seed,
-            );
-            let seconds = start.elapsed().as_secs_f64();
-            let blocks = match &first {
-                Some(first) => compare::blocks(&trips, first, &outcome.fates),
-                None => Vec::new(),
-            };
-            let figures = figures(&trips, &outcome);
-            first.get_or_insert(outcome.fates);
-            done(
-                at,
-                Played {
-                    figures,
-                    blocks,
-                    seconds,
-                },
-            );
+impl<'a> Draw<'a> {
+    fn new(
+        ground: &'a Ground,
+        scene: &'a Scene,
+        forecast: Option<&'a Forecast>,
+        question: &'a Question,
+        fleet: f64,
+        seed: u64,
+    ) -> Self {
+        Self {
+            ground,
+            scene,
+            forecast,
+            question,
+            seed,
+            trips: scene.trips_of(question.demand, seed),
+            cabs: scene.cabs_of(fleet, seed),
+        }
+    }
+
+    fn play(&self, player: &Player) -> Played {
+        let start = Instant::now();
+        let setup = player.setup(self.question, self.forecast);
+        let outcome = sim::run(
+            &self.ground.world,
+            self.scene,
+            &self.trips,
+            &self.cabs,
+            self.question.rules,
+            &setup,
+            self.seed,
+        );
+        Played {
+            figures: figures(&self.trips, &outcome),
+            fates: outcome.fates,
+            seconds: start.elapsed().as_secs_f64(),
         }
     }
 
     fn perfect(&self) -> f64 {
-        let trips = self.scene.trips_of(self.question.demand, self.seed);
-        let cabs = self.scene.cabs_of(self.fleet, self.seed);
         bound::served_share(
             &self.ground.world,
             self.scene,
-            &trips,
-            &cabs,
+            &self.trips,
+            &self.cabs,
             &self.question.rules,
         )
     }
+}
+
+/// Does all jobs, so many at once, and tells of each as it is done; the results are in the jobs' order.
+fn in_parallel<R: Send>(
+    threads: usize,
+    jobs: usize,
+    work: impl Fn(usize) -> R + Sync,
+    mut done: impl FnMut(usize, &R),
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    let (next, work) = (&next, &work);
+    thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, jobs.max(1)) {
+            let sender = sender.clone();
+            scope.spawn(move || {
+                loop {
+                    let job = next.fetch_add(1, Ordering::Relaxed);
+                    // The receiver goes only when this thread's scope has ended.
+                    if job >= jobs || sender.send((job, work(job))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut results: Vec<(usize, R)> = receiver
+            .into_iter()
+            .inspect(|(job, result)| done(*job, result))
+            .collect();
+        results.sort_unstable_by_key(|&(job, _)| job);
+        results.into_iter().map(|(_, result)| result).collect()
+    })
 }
 
 /// What was played so far, by fleet and policy.
@@ -549,15 +596,18 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, fleet: usize, player: usize, day: NaiveDate, seed: u64, played: Played) {
-        let cell = &mut self.cells[fleet][player];
-        cell.days.push(DayFigures {
-            day,
-            seed,
-            figures: played.figures,
-        });
-        cell.blocks.extend(played.blocks);
-        cell.seconds += played.seconds;
+    /// What all policies made of one draw, the first being the one that the others are compared with.
+    fn add(&mut self, fleet: usize, day: NaiveDate, draw: &Draw<'_>, all: &[Played]) {
+        for (cell, played) in self.cells[fleet].iter_mut().zip(all) {
+            cell.days.push(DayFigures {
+                day,
+                seed: draw.seed,
+                figures: played.figures,
+            });
+            cell.seconds += played.seconds;
+            cell.blocks
+                .extend(compare::blocks(&draw.trips, &all[0].fates, &played.fates));
+        }
     }
 
     fn report(

@@ -184,6 +184,9 @@ pub struct EvaluateArguments {
     /// Make forecasts from these days only; they must come before every day judged
     #[arg(long, value_name = "DAY", value_delimiter = ',', value_parser = days)]
     pub forecast_from: Vec<DaySpan>,
+    /// How many days are simulated at once [default: as many as the machine has cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
     /// The city whose clock it is: a built-in one, or its folder
     #[arg(long, default_value = "sf", value_name = "CITY")]
     pub city: String,

@@ -1,6 +1,6 @@
 //! What happens on a day, and what may not.
 
-use hexcab_evaluate::{Line, Report, run::EvaluateError, sim::Rules};
+use hexcab_evaluate::{Line, Question, Report, run::EvaluateError, sim::Rules};
 
 use crate::town::{BLOCK_S, Town, date, question};
 
@@ -220,6 +220,14 @@ fn the_same_question_has_the_same_answer_with_all_its_chance() {
     let ask = || timeless(ground.answer(&asked, &mut |_| {}).unwrap());
     let first = ask();
     assert_eq!(first, ask());
+    let at_once = Question {
+        threads: 4,
+        ..asked.clone()
+    };
+    assert_eq!(
+        first,
+        timeless(ground.answer(&at_once, &mut |_| {}).unwrap())
+    );
     assert_eq!(first.lines[0].days.len(), 2);
     assert!((first.lines[0].days[0].figures.requests as f64 / 61.0 - 2.5).abs() < 0.5);
 }

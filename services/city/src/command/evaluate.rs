@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    num::NonZero,
     path::Path,
     process::ExitCode,
     time::Instant,
@@ -78,6 +79,10 @@ fn question(arguments: &EvaluateArguments) -> Question {
         },
         forecast_from: (!arguments.forecast_from.is_empty()).then(|| all(&arguments.forecast_from)),
         bound: arguments.bound,
+        threads: arguments.threads.map_or_else(
+            || std::thread::available_parallelism().map_or(1, NonZero::get),
+            usize::from,
+        ),
         ..defaults
     }
 }
@@ -107,7 +112,7 @@ fn print(report: &Report) {
     }
     for line in &report.lines {
         println!(
-            "{} at {:.0} %: {:.0} rides a second, windows within {:.2} ms (p99)",
+            "{} at {:.0} %: {:.0} rides a second and core, windows within {:.2} ms (p99)",
             line.policy,
             line.fleet * 100.0,
             line.rides_a_second,
