@@ -25,7 +25,7 @@ const SPINS: u32 = 64;
 pub const DRIVERS_MAX: usize = CHUNK * CHUNKS;
 
 /// A record by its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot(pub u32);
 
 /// All records.
@@ -99,6 +99,11 @@ impl Record {
             position,
             facts: Facts(facts),
         })
+    }
+
+    /// Has the processor fetch it. Many are fetched at once when nothing in between waits for the first.
+    pub fn touch(&self) -> u32 {
+        self.version.load(Ordering::Relaxed)
     }
 
     /// The version, when nobody writes.
