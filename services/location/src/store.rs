@@ -72,7 +72,7 @@ impl Default for StoreConfig {
             make_tables: true,
             migrate_only: false,
             flush_ms: 1_000,
-            refresh_ms: 900,
+            refresh_ms: 600,
             read_through: true,
             shard_aware_port: false,
         }

@@ -12,7 +12,7 @@ use scylla::{
     client::{
         execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder,
     },
-    errors::{ExecutionError, NewSessionError, PrepareError, UseKeyspaceError},
+    errors::{ExecutionError, NewSessionError, PrepareError},
     policies::{
         retry::FallthroughRetryPolicy, speculative_execution::SimpleSpeculativeExecutionPolicy,
     },
@@ -65,9 +65,6 @@ pub enum StoreError {
     /// No session could be had.
     #[error("connect to the store")]
     Connect(#[from] NewSessionError),
-    /// There is no such keyspace.
-    #[error("use the keyspace")]
-    Keyspace(#[from] UseKeyspaceError),
     /// A statement was not understood: tables are missing, or others.
     #[error("prepare a statement")]
     Prepare(#[from] PrepareError),
@@ -140,7 +137,8 @@ impl Cql {
         let mut builder = SessionBuilder::new()
             .known_nodes(nodes.filter(|node| !node.is_empty()))
             .connection_timeout(CONNECT_TIMEOUT)
-            .fetch_schema_metadata(false)
+            // Where rows are, so that each is asked for where it is.
+            .keyspaces_to_fetch([&config.keyspace])
             .disallow_shard_aware_port(!config.shard_aware_port)
             .default_execution_profile_handle(profile.into_handle());
         if !config.user.is_empty() {
@@ -156,14 +154,13 @@ impl Cql {
                 session.query_unpaged(statement, ()).await?;
             }
         }
-        session.use_keyspace(&config.keyspace, false).await?;
-        Self::prepare(session).await
+        Self::prepare(session, &config.keyspace).await
     }
 
-    async fn prepare(session: Session) -> Result<Self, StoreError> {
+    async fn prepare(session: Session, keyspace: &str) -> Result<Self, StoreError> {
         let keep = |table: &str, key: &str, marks: &str| {
             format!(
-                "INSERT INTO {table} ({key}, {NAMES}) VALUES ({marks}, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+                "INSERT INTO {keyspace}.{table} ({key}, {NAMES}) VALUES ({marks}, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
             )
         };
         let prepare = async |cql: String, timeout: Duration| -> Result<_, StoreError> {
@@ -179,11 +176,12 @@ impl Cql {
         );
         let keep_last = keep("driver_last", "driver, city", "?, ?");
         let by_cell = format!(
-            "SELECT driver, city, {NAMES} FROM driver_by_cell WHERE city = ? AND cell_r7 = ? AND minute = ?"
+            "SELECT driver, city, {NAMES} FROM {keyspace}.driver_by_cell WHERE city = ? AND cell_r7 = ? AND minute = ?"
         );
-        let last = format!("SELECT driver, city, {NAMES} FROM driver_last WHERE driver = ?");
+        let last =
+            format!("SELECT driver, city, {NAMES} FROM {keyspace}.driver_last WHERE driver = ?");
         let scan = format!(
-            "SELECT driver, city, {NAMES} FROM driver_last WHERE token(driver) >= ? AND token(driver) <= ?"
+            "SELECT driver, city, {NAMES} FROM {keyspace}.driver_last WHERE token(driver) >= ? AND token(driver) <= ?"
         );
         let mut scan = prepare(scan, SCAN_TIMEOUT).await?;
         scan.set_page_size(SCAN_PAGE);

@@ -35,6 +35,26 @@ async fn keyspace() -> Option<StoreConfig> {
     })
 }
 
+/// As `hexcab_testkit::within`, for a look that borrows what it looks with.
+async fn within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = tokio::time::Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(
+            begun.elapsed() < patience,
+            "not within {patience:?}: {what}"
+        );
+        pause(Duration::from_millis(10)).await;
+    }
+}
+
+/// The store's times are real ones: a turn of these tests takes its time.
+async fn pause(length: Duration) {
+    tokio::time::sleep(length).await;
+}
+
 /// Whom a client finds round here, nearest first.
 async fn found(client: &mut Client, point: LatLng) -> Vec<NearbyDriver> {
     let asked = FindNearbyRequest {

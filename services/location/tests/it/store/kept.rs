@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use scylla::client::{session::Session, session_builder::SessionBuilder};
 use tokio::time::Instant;
 
-use super::{found, keyspace, north, outage::until_kept, ping_at};
+use super::{found, keyspace, north, outage::until_kept, pause, ping_at};
 use crate::city::{City, start};
 
 /// How long drivers come, go and cross cells, at 20 times the city's speed.
@@ -58,16 +58,18 @@ async fn no_read_meets_a_tombstone() {
     let mut other = City::kept(store.clone(), clock).await;
     let begun = Instant::now();
     while begun.elapsed() < CHURN {
-        let pings: Vec<Ping> = (1..=DRIVERS)
-            .filter(|_| chance.random_bool(0.5))
-            .map(|number| ping_at(&city, number, north(chance.random_range(0..9_000))))
-            .collect();
+        let mut pings: Vec<Ping> = Vec::new();
+        for number in 1..=DRIVERS {
+            if chance.random_bool(0.5) {
+                pings.push(ping_at(&city, number, north(chance.random_range(0..9_000))));
+            }
+        }
         city.report(pings).await;
         for metres in [0, 4_000, 8_000] {
             found(&mut other.client, north(metres)).await;
         }
         city.hand.advance(Duration::from_secs(4));
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        pause(Duration::from_millis(200)).await;
     }
     let session = session(&store.nodes).await;
     for table in ["driver_by_cell", "driver_last"] {
@@ -76,9 +78,9 @@ async fn no_read_meets_a_tombstone() {
             .query_unpaged(cql, (&store.keyspace, table))
             .await
             .unwrap();
-        let (most, reads): (i64, i64) = answer.into_rows_result().unwrap().single_row().unwrap();
+        let (most, reads): (f64, i64) = answer.into_rows_result().unwrap().single_row().unwrap();
         println!("{table}: {reads} reads, at most {most} tombstones");
-        assert_eq!(most, 0, "{table}");
+        assert!(most < 1.0, "{table}: {most} tombstones");
         assert!(
             table == "driver_last" || reads > 10,
             "{table} was read {reads} times"

@@ -1,6 +1,9 @@
 //! The store away, or slow: nobody notices but the health service.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use hexcab_chassis::{
     Clock,
@@ -9,19 +12,22 @@ use hexcab_chassis::{
 use hexcab_location::store::HEALTH;
 use hexcab_proto::location::v1::Ping;
 use hexcab_proxy::{Mode, Proxy};
-use hexcab_testkit::within;
 use tokio::time::Instant;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{found, keyspace, north, ping_at};
+use super::{found, keyspace, north, ping_at, within};
 use crate::city::{CENTRE, City, start};
 
 /// How long the store is away in these tests.
 const AWAY: Duration = Duration::from_secs(8);
 /// Drivers who go on meanwhile.
 const DRIVERS: u128 = 200;
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
 
 async fn health(endpoint: &str, service: &str) -> ServingStatus {
     let channel = channel(endpoint, &ClientConfig::default()).unwrap();
@@ -66,7 +72,9 @@ async fn while_the_store_is_away_nothing_is_refused_and_all_is_kept_after() {
         return;
     };
     let direct = store.nodes.clone();
-    let proxy = Proxy::start(direct.parse().unwrap()).await.unwrap();
+    let proxy = Proxy::start(any_port(), direct.parse().unwrap())
+        .await
+        .unwrap();
     store.nodes = proxy.addr().to_string();
     let clock = Clock::manual(start());
     let mut city = City::kept(store.clone(), clock.clone()).await;
@@ -113,7 +121,9 @@ async fn a_slow_store_slows_nobody_down() {
     let Some(mut store) = keyspace().await else {
         return;
     };
-    let proxy = Proxy::start(store.nodes.parse().unwrap()).await.unwrap();
+    let proxy = Proxy::start(any_port(), store.nodes.parse().unwrap())
+        .await
+        .unwrap();
     store.nodes = proxy.addr().to_string();
     let mut city = City::kept(store, Clock::manual(start())).await;
     until_kept(&city.endpoint).await;

@@ -14,10 +14,9 @@ use hexcab_location::store::StoreConfig;
 use hexcab_proto::location::v1::{
     CountCellsRequest, DriverStatus, GetDriverPositionRequest, Ping, ReportPingsRequest,
 };
-use hexcab_testkit::within;
 use tokio::time::Instant;
 
-use super::{keyspace, north, outage::until_kept};
+use super::{keyspace, north, outage::until_kept, pause, within};
 use crate::city::{Client, driver};
 
 /// A fleet to be warm with.
@@ -201,6 +200,6 @@ async fn settled(client: &mut Client) -> i64 {
             return now;
         }
         known = now;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        pause(Duration::from_secs(1)).await;
     }
 }
