@@ -64,16 +64,34 @@ pub enum StoreError {
     Away,
     /// No session could be had.
     #[error("connect to the store")]
-    Connect(#[from] NewSessionError),
+    Connect(#[source] Box<NewSessionError>),
     /// A statement was not understood: tables are missing, or others.
     #[error("prepare a statement")]
-    Prepare(#[from] PrepareError),
+    Prepare(#[source] Box<PrepareError>),
     /// It did not answer in time, or with an error.
     #[error("ask the store")]
-    Execute(#[from] ExecutionError),
+    Execute(#[source] Box<ExecutionError>),
     /// It answered with something else.
     #[error("read the store's answer: {0}")]
     Answer(String),
+}
+
+impl From<NewSessionError> for StoreError {
+    fn from(error: NewSessionError) -> Self {
+        Self::Connect(Box::new(error))
+    }
+}
+
+impl From<PrepareError> for StoreError {
+    fn from(error: PrepareError) -> Self {
+        Self::Prepare(Box::new(error))
+    }
+}
+
+impl From<ExecutionError> for StoreError {
+    fn from(error: ExecutionError) -> Self {
+        Self::Execute(Box::new(error))
+    }
 }
 
 /// A partition of `driver_by_cell`.

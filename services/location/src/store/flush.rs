@@ -128,7 +128,7 @@ impl Outcome {
                 return;
             }
             match part.keep(cql).await {
-                Ok(()) => part.is_kept(),
+                Ok(()) => part.done(),
                 Err(error) => {
                     self.failed.store(true, Ordering::Relaxed);
                     self.error.lock().get_or_insert(error);
@@ -155,7 +155,7 @@ impl Part<'_> {
         future::try_join_all(all).await.map(drop)
     }
 
-    fn is_kept(mut self) {
+    fn done(mut self) {
         self.rows.clear();
     }
 }

@@ -52,6 +52,7 @@ const LATE_MS: i64 = 10_000;
 const LOOK: Duration = Duration::from_millis(50);
 
 type Key = (CityNumber, Cell);
+type Disks = HashMap<(Cell, u32), Arc<[Cell]>>;
 
 /// The cells that are asked about.
 pub struct Through {
@@ -60,7 +61,7 @@ pub struct Through {
     begun: Instant,
     cells: RwLock<HashMap<Key, Arc<Hot>>>,
     /// Which cells a circle reaches, by the cell in its middle and how many rings.
-    disks: Mutex<HashMap<(Cell, u32), Arc<[Cell]>>>,
+    disks: Mutex<Disks>,
     wake: Notify,
 }
 

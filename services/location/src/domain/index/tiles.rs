@@ -71,6 +71,10 @@ pub struct Buckets {
 /// hardly one in ten has more than it holds.
 #[derive(Default)]
 #[repr(align(64))]
+#[expect(
+    clippy::box_collection,
+    reason = "one word here, not three: it is rarely there"
+)]
 struct Bucket {
     len: u32,
     slots: [Slot; IN_BUCKET],
