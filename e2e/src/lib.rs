@@ -25,23 +25,13 @@ pub use rider::Rider;
 /// How long [`eventually`] waits. Long enough for a service to die, be started again and join its consumer group.
 pub const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Looks every 20 ms until the fact is there; panics with `what` when it does not come.
-pub async fn eventually<T, F, Fut>(what: &str, mut look: F) -> T
+/// Looks until the fact is there; panics with `what` when it does not come.
+pub async fn eventually<T, F, Fut>(what: &str, look: F) -> T
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
 {
-    let until = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(
-            tokio::time::Instant::now() < until,
-            "not within {PATIENCE:?}: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    hexcab_testkit::within(PATIENCE, || what, look).await
 }
 
 /// A place, degrees.

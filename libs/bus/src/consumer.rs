@@ -1,14 +1,16 @@
-//! Hands events to a handler, one at a time per process, in order per partition, at least once.
+//! Hands events to a handler, in order per partition, at least once: one at a time per process, or with
+//! [`Consumer::at_once`] a few of different subjects.
 //!
 //! - done → the offset is stored (and committed within a second)
 //! - [`Failure::Poison`] → `<topic>.dlq` at once, with the original bytes; then it counts as done
 //! - [`Failure::Dependency`] → the partition is paused, backing off to 30 s, and begins again with the same event;
-//!   nothing is lost, nothing overtakes, other partitions go on
+//!   nothing is lost, nothing overtakes, other partitions go on (of several at once those behind it come again)
 //! - an event that the inbox has forgotten ([`inbox`]) → put aside too: it must not have its effect twice
 //! - an event that the database refuses by a constraint, [`REFUSALS_MAX`] times in a row → put aside too: a rule says that
 //!   it must not be, and waiting changes no rule (a race may be lost once)
 
 mod client;
+mod handful;
 mod lag;
 mod paused;
 mod positions;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, future::try_join_all};
 use hexcab_chassis::{Component, crash};
 use rdkafka::{
     Message as _, consumer::Consumer as _, error::KafkaError, message::BorrowedMessage,
@@ -31,14 +33,17 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::{BusConfig, BusError, Incoming, Producer, config::Backoff, dlq, inbox};
-use client::{Change, Client};
+use crate::{BusConfig, BusError, Incoming, Producer, config::Backoff, dlq, event, inbox};
+use client::{Change, Client, Partition};
+use handful::{Handful, Outcome, Place};
 use paused::Paused;
 use positions::Positions;
 use reach::Reach;
+use refused::is_refused;
+pub(crate) use refused::is_said;
 use tail::{Edge, Tail};
 
-/// How often the database may refuse an event before it is put aside: about three seconds by default.
+/// How often in a row the database may refuse an event before it is put aside: about three seconds by default.
 const REFUSALS_MAX: u32 = 6;
 
 /// Why an event was not handled.
@@ -75,6 +80,7 @@ pub struct Consumer {
     topics: Vec<String>,
     handler: Arc<dyn Handler>,
     component: Component,
+    at_once: usize,
 }
 
 /// What is known while consuming.
@@ -132,7 +138,15 @@ impl Consumer {
             topics,
             handler,
             component,
+            at_once: 1,
         }
+    }
+
+    /// Hands out up to so many events of different subjects at once; those of one subject still one after the other. For a
+    /// handler that minds the order of each subject alone, and to which an event that was done may come again.
+    pub fn at_once(mut self, at_once: usize) -> Self {
+        self.at_once = at_once.max(1);
+        self
     }
 
     /// Consumes until shutdown.
@@ -187,14 +201,15 @@ impl Consumer {
                 () = state.reach.answered() => self.on_answer(client, &mut state, &shutdown).await?,
                 record = client.recv() => match record {
                     Ok(record) => {
-                        // A change that came with the record is told first.
+                        let records = self.more(client, record, &mut state)?;
+                        // A change that came with the records is told first.
                         while let Some(change) = changed.recv().now_or_never().flatten() {
                             self.on_change(client, change, &mut state, &shutdown).await;
                         }
                         if shutdown.is_cancelled() {
                             return Ok(());
                         }
-                        self.on_record(client, &producer, &record, &mut state).await?;
+                        self.on_records(client, &producer, records, &mut state).await?;
                     }
                     Err(error) => self.on_error(client, error, &mut state)?,
                 },
@@ -240,28 +255,93 @@ impl Consumer {
         state.paused.resume_due(client);
     }
 
-    async fn on_record(
+    /// This record, and those that are there already, as many as may be handed out at once.
+    fn more<'c>(
+        &self,
+        client: &'c Client,
+        first: BorrowedMessage<'c>,
+        state: &mut State,
+    ) -> anyhow::Result<Vec<BorrowedMessage<'c>>> {
+        let mut records = vec![first];
+        while records.len() < self.at_once {
+            match client.recv().now_or_never() {
+                Some(Ok(record)) => records.push(record),
+                Some(Err(error)) => {
+                    self.on_error(client, error, state)?;
+                    break;
+                }
+                None => break,
+            }
+        }
+        Ok(records)
+    }
+
+    async fn on_records(
         &self,
         client: &Client,
         producer: &Producer,
-        record: &BorrowedMessage<'_>,
+        records: Vec<BorrowedMessage<'_>>,
         state: &mut State,
     ) -> anyhow::Result<()> {
         if state.tail.as_ref().is_some_and(|tail| !tail.is_held()) {
             return Ok(());
         }
         state.reach.found();
-        let partition = (record.topic().to_owned(), record.partition());
-        if state.paused.is_paused(&partition) {
-            // Fetched before the pause took hold; the seek brings it again.
-            return Ok(());
+        let mut handful = Handful::new();
+        for record in records {
+            let partition = (record.topic().to_owned(), record.partition());
+            // One that was fetched before a pause took hold is brought again by the seek.
+            if !state.paused.is_paused(&partition) {
+                handful.put(partition, event::header(&record, event::SUBJECT), record);
+            }
         }
-        state.positions.at(&self.name, &partition, record.offset());
-        let tried = state.paused.tries(&partition);
-        match self.dispose(producer, record, tried).await? {
+        let lines = handful.lines().into_iter();
+        let outcomes = try_join_all(lines.map(|line| self.line(producer, line, &state.paused)));
+        let outcomes: Vec<Vec<(usize, Outcome)>> = outcomes.await?;
+        for (partition, record, outcome) in handful.in_order(outcomes.into_iter().flatten()) {
+            self.settle(client, (&partition, &record), outcome, state)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// One record after the other, up to the first that fails; the outcomes by number.
+    async fn line(
+        &self,
+        producer: &Producer,
+        line: Vec<Place<'_, BorrowedMessage<'_>>>,
+        paused: &Paused,
+    ) -> anyhow::Result<Vec<(usize, Outcome)>> {
+        let mut outcomes = Vec::with_capacity(line.len());
+        for place in line {
+            let refusals = if place.is_first {
+                paused.refusals(place.partition)
+            } else {
+                0
+            };
+            let outcome = self.dispose(producer, place.record, refusals).await?;
+            let is_done = outcome.is_ok();
+            outcomes.push((place.number, outcome));
+            if !is_done {
+                break;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Notes that a record is done, or has its partition begin again with it.
+    async fn settle(
+        &self,
+        client: &Client,
+        (partition, record): (&Partition, &BorrowedMessage<'_>),
+        outcome: Outcome,
+        state: &mut State,
+    ) -> anyhow::Result<()> {
+        state.positions.at(&self.name, partition, record.offset());
+        match outcome {
             Ok(()) => {
-                state.paused.forget(&partition);
-                state.positions.done(&partition, record.offset());
+                state.paused.forget(partition);
+                state.positions.done(partition, record.offset());
                 if let Err(error) = client.store_offset_from_message(record) {
                     // The partition went to another member meanwhile: it will see the event again.
                     tracing::debug!(%error, "offset not stored");
@@ -271,7 +351,7 @@ impl Consumer {
             Err(cause) => {
                 let wait = state
                     .paused
-                    .pause(client, &partition, record.offset())
+                    .pause(client, partition, record.offset(), is_refused(&cause))
                     .await?;
                 tracing::warn!(consumer = self.name, topic = record.topic(), partition = record.partition(), %cause, ?wait, "partition paused");
             }
@@ -279,7 +359,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Has the record handled or put aside, after so many tries in vain; the inner error is why that must be tried again.
+    /// Has the record handled or put aside, after so many refusals in a row; the inner error is why that must be tried again.
     ///
     /// # Errors
     /// When the producer of dead letters failed for good.
@@ -287,8 +367,8 @@ impl Consumer {
         &self,
         producer: &Producer,
         record: &BorrowedMessage<'_>,
-        tried: u32,
-    ) -> anyhow::Result<Result<(), anyhow::Error>> {
+        refusals: u32,
+    ) -> anyhow::Result<Outcome> {
         let (reason, at) = match Incoming::read(record) {
             Ok(event) => match self.handle(&event).await {
                 Ok(()) => {
@@ -297,7 +377,7 @@ impl Consumer {
                 }
                 Err(Failure::Dependency(cause))
                     if inbox::is_forgotten(&cause)
-                        || refused::is_refused(&cause) && tried + 1 >= REFUSALS_MAX =>
+                        || is_refused(&cause) && refusals + 1 >= REFUSALS_MAX =>
                 {
                     (format!("{cause:#}"), Some(event.time))
                 }

@@ -110,7 +110,7 @@ impl Incoming {
             id: id.into(),
             kind: text("ce_type")?,
             source: text("ce_source")?,
-            subject: text("ce_subject")?,
+            subject: text(SUBJECT)?,
             time,
             traceparent: header(record, "traceparent"),
             payload: Bytes::copy_from_slice(record.payload().unwrap_or_default()),
@@ -118,7 +118,11 @@ impl Incoming {
     }
 }
 
-fn header(record: &rdkafka::message::BorrowedMessage<'_>, name: &str) -> Option<String> {
+/// The header of what an event is about.
+pub(crate) const SUBJECT: &str = "ce_subject";
+
+/// A header's text, if it has one.
+pub(crate) fn header(record: &rdkafka::message::BorrowedMessage<'_>, name: &str) -> Option<String> {
     let headers = record.headers()?;
     let found = headers.iter().find(|header| header.key == name)?;
     std::str::from_utf8(found.value?).ok().map(str::to_owned)
@@ -133,7 +137,7 @@ pub(crate) fn headers(event: Record<'_>, id: EventId, traceparent: Option<&str>)
         ("ce_id", &id),
         ("ce_type", event.kind),
         ("ce_source", event.source),
-        ("ce_subject", event.subject),
+        (SUBJECT, event.subject),
         ("ce_time", &time),
         ("content-type", "application/protobuf"),
     ];

@@ -10,7 +10,7 @@
 use hexcab_pg::PgError;
 use sqlx::PgConnection;
 
-use crate::Incoming;
+use crate::{Incoming, consumer::is_said};
 
 /// The constraint that refuses an event from before the inbox's memory.
 const REMEMBERS: &str = "inbox_remembers";
@@ -62,9 +62,5 @@ pub async fn is_newer(
 
 /// Whether the inbox refused an event as older than its memory, somewhere in this chain of errors.
 pub(crate) fn is_forgotten(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let refused = cause.downcast_ref::<sqlx::Error>();
-        let refused = refused.and_then(sqlx::Error::as_database_error);
-        refused.is_some_and(|refused| refused.constraint() == Some(REMEMBERS))
-    })
+    is_said(error, |refused| refused.constraint() == Some(REMEMBERS))
 }

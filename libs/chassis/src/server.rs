@@ -178,8 +178,7 @@ impl BoundServer {
 
     /// Serves until `stop`, then NOT_SERVING and drain.
     pub(crate) async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
-        // Without it every answer waits 40 ms for an ACK; the builder's own `tcp_nodelay` is for sockets it binds itself.
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let incoming = incoming(self.listener);
         let own = std::iter::once((self.names, self.readiness));
         let beside = self.beside.into_iter().map(|(name, of)| (vec![name], of));
         let reporting = own
@@ -195,6 +194,12 @@ impl BoundServer {
         let (_, served) = tokio::join!(reporting, serving);
         served.context("serve gRPC")
     }
+}
+
+/// The connections. Without TCP_NODELAY every answer waits 40 ms for an ACK; the builder's own `tcp_nodelay` is for sockets
+/// that it binds itself.
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// Keeps the health service saying what readiness says, until `stop`.
@@ -228,5 +233,23 @@ async fn set_health(
 ) {
     for name in names {
         reporter.set_service_status(*name, status).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_does_not_wait_for_an_acknowledgement() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(addr), async {
+            incoming(listener).next().await.unwrap().unwrap()
+        });
+        assert!(accepted.nodelay().unwrap());
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Does not: know any table.
 
-mod door;
+mod breaker;
 pub mod embedded;
 mod error;
 mod one_trip;
@@ -26,7 +26,7 @@ use sqlx::{
 
 use tracing::{Span, field::Empty};
 
-use door::Door;
+use breaker::Breaker;
 use one_trip::Lines;
 
 pub use error::{PgError, PgFailure};
@@ -43,7 +43,8 @@ pub struct PgConfig {
     pub url: Secret,
     /// Connections at most, for transactions and plain reads.
     pub max_connections: u32,
-    /// More connections at most, for changes that are one statement; opened when first needed.
+    /// More connections at most, for changes that are one statement; opened when first needed. A few for each processor of
+    /// the server: callers who wait here are served in turn, those who wait there are not.
     pub one_trip_connections: u32,
     /// How long a caller waits for a connection, milliseconds.
     pub acquire_timeout_ms: u64,
@@ -58,7 +59,7 @@ impl Default for PgConfig {
         Self {
             url: Secret::new("postgres://127.0.0.1:5432/hexcab"),
             max_connections: 8,
-            one_trip_connections: 16,
+            one_trip_connections: 8,
             acquire_timeout_ms: 1_000,
             statement_timeout_ms: 2_000,
             lock_timeout_ms: 500,
@@ -71,7 +72,7 @@ impl Default for PgConfig {
 pub struct Pg {
     pool: PgPool,
     lines: Arc<Lines>,
-    door: Arc<Door>,
+    breaker: Arc<Breaker>,
     database: String,
 }
 
@@ -114,9 +115,9 @@ impl Pg {
             ])
             .options(more.iter().copied());
         let database = options.get_database().unwrap_or_default().to_owned();
-        let door = Door::new(options.clone()).map_err(sqlx::Error::Io)?;
-        let door = Arc::new(door);
-        let lines = Arc::new(Lines::new(options.clone(), door.clone(), config));
+        let breaker = Breaker::new(options.clone()).map_err(sqlx::Error::Io)?;
+        let breaker = Arc::new(breaker);
+        let lines = Arc::new(Lines::new(options.clone(), breaker.clone(), config));
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
@@ -127,7 +128,7 @@ impl Pg {
         Ok(Self {
             pool,
             lines,
-            door,
+            breaker,
             database,
         })
     }
@@ -176,7 +177,7 @@ impl Pg {
     }
 
     /// Keeps a readiness component saying whether Postgres answers, until shutdown. While it does not, nobody else of this
-    /// pool tries to connect (see `door`).
+    /// pool tries to connect (see `breaker`).
     ///
     /// # Errors
     /// Never; the type is that of a task.
@@ -192,9 +193,9 @@ impl Pg {
                 if is_there {
                     return tokio::time::sleep(WATCH_EVERY).await;
                 }
-                self.door.close(&self.pool);
-                self.door.knock().await;
-                self.door.open(&self.pool);
+                self.breaker.open(&self.pool);
+                self.breaker.knock().await;
+                self.breaker.close(&self.pool);
             };
             tokio::select! {
                 () = next => {}

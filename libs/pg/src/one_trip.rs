@@ -21,7 +21,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     Pg, PgConfig, PgError,
-    door::Door,
+    breaker::Breaker,
     error::is_connection_error,
     tries::{Ended, Tries, outcome_unknown},
 };
@@ -68,7 +68,7 @@ impl Pg {
 /// trip (ADR 0008).
 pub(crate) struct Lines {
     options: PgConnectOptions,
-    door: Arc<Door>,
+    breaker: Arc<Breaker>,
     idle: Mutex<Vec<Idle>>,
     room: Semaphore,
     patience: Duration,
@@ -89,14 +89,14 @@ impl fmt::Debug for Lines {
 }
 
 impl Lines {
-    pub fn new(options: PgConnectOptions, door: Arc<Door>, config: &PgConfig) -> Self {
+    pub fn new(options: PgConnectOptions, breaker: Arc<Breaker>, config: &PgConfig) -> Self {
         Self {
             // A generic plan from the first time on: the statements find rows by their address or key, whatever is asked.
             options: options.options([
                 ("default_transaction_isolation", "serializable"),
                 ("plan_cache_mode", "force_generic_plan"),
             ]),
-            door,
+            breaker,
             idle: Mutex::default(),
             room: Semaphore::new(config.one_trip_connections as usize),
             patience: Duration::from_millis(config.acquire_timeout_ms),
@@ -144,7 +144,7 @@ impl Lines {
             return Ok(idle.line);
         }
         let connecting = async {
-            self.door.until_open().await;
+            self.breaker.until_closed().await;
             PgConnection::connect_with(&self.options).await
         };
         let connected = tokio::time::timeout(self.patience, connecting).await;

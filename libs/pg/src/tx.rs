@@ -4,6 +4,8 @@
 //! COMMIT is an unknown outcome.
 //! Does not: know what the body does. The body changes nothing outside of its transaction.
 
+mod begin;
+
 use std::{
     future::Future,
     ops::{Deref, DerefMut},
@@ -13,6 +15,8 @@ use std::{
 use parking_lot::Mutex;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tracing::Instrument as _;
+
+use begin::begin;
 
 use crate::{
     Pg, PgError, PgFailure,
@@ -114,12 +118,8 @@ impl Pg {
         Fut: Future<Output = Result<T, E>>,
         E: PgFailure,
     {
-        // Dropped half-way (deadline, shutdown), the driver rolls it back before the connection is used again.
-        let transaction = match self
-            .pool()
-            .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
-            .await
-        {
+        // Dropped half-way (deadline, shutdown), it is rolled back before the connection is used again.
+        let transaction = match begin(self.pool()).await {
             Ok(transaction) => transaction,
             Err(error) => return Ended::Failed(E::from(PgError::Sql(error))),
         };

@@ -27,12 +27,13 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
 {
-    within(PATIENCE, "the fact", look).await
+    within(PATIENCE, || "the fact", look).await
 }
 
-/// The same with another patience, for what takes its time; panics with what was waited for.
-pub async fn within<T, F, Fut>(patience: Duration, what: &str, mut look: F) -> T
+/// The same with another patience, for what takes its time; panics with what was waited for, as it is then.
+pub async fn within<T, F, Fut, W>(patience: Duration, what: impl Fn() -> W, mut look: F) -> T
 where
+    W: std::fmt::Display,
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
 {
@@ -43,7 +44,8 @@ where
         }
         assert!(
             tokio::time::Instant::now() < until,
-            "not within {patience:?}: {what}"
+            "not within {patience:?}: {}",
+            what()
         );
         tokio::time::sleep(LOOK_EVERY).await;
     }

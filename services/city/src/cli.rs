@@ -227,6 +227,9 @@ pub enum ChaosCommand {
         /// Put it into this page, between its marks
         #[arg(long, value_name = "FILE")]
         into: Option<PathBuf>,
+        /// Fail when there is a crash point that no run reached
+        #[arg(long)]
+        every_point: bool,
     },
 }
 

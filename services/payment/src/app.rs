@@ -29,6 +29,8 @@ use crate::{
 /// The service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
+/// Events of different trips that are noted at once: what they cost is the way to Postgres and back, eight times.
+const EVENTS_AT_ONCE: usize = 4;
 /// Connections of the owner of the tables: the relay's.
 const OWNER_CONNECTIONS: u32 = 3;
 
@@ -53,8 +55,8 @@ pub async fn migrate(owner: &Pg) -> anyhow::Result<()> {
 /// A service that has its port and its database, and serves nothing yet.
 pub struct App {
     server: BoundServer,
-    pg: Pg,
-    postgres: Component,
+    /// As the owner of the tables, and as the service's role.
+    postgres: [(Pg, Component); 2],
     consumer: Consumer,
     relay: Relay,
     worker: Worker,
@@ -99,16 +101,21 @@ impl App {
         let tasks = Tasks::new();
         let listener = Arc::new(TripListener::new(store.clone(), wake.clone()));
         let component = readiness.component("kafka");
-        let consumer = Consumer::new(&config.kafka, CONSUMER, &[topic::TRIP], listener, component);
-        let postgres = readiness.component("postgres");
-        let server = GrpcServer::new("payment", &config.server, readiness, FILE_DESCRIPTOR_SET)
-            .add(PaymentServiceServer::new(Payments::new(store.clone())))
-            .add(ReconciliationServiceServer::new(Reconciliations::new(
-                reconciler.clone(),
-                tasks.clone(),
-            )))
-            .bind()
-            .await?;
+        let consumer = Consumer::new(&config.kafka, CONSUMER, &[topic::TRIP], listener, component)
+            .at_once(EVENTS_AT_ONCE);
+        let server = GrpcServer::new(
+            "payment",
+            &config.server,
+            readiness.clone(),
+            FILE_DESCRIPTOR_SET,
+        )
+        .add(PaymentServiceServer::new(Payments::new(store.clone())))
+        .add(ReconciliationServiceServer::new(Reconciliations::new(
+            reconciler.clone(),
+            tasks.clone(),
+        )))
+        .bind()
+        .await?;
         let (hints, heard) = (Hints::new(pg.clone()), Arc::new(Notify::new()));
         // Signatures live in real time, whatever the city's clock says.
         let real = Clock::system();
@@ -123,9 +130,11 @@ impl App {
         );
         Ok(Self {
             server,
+            postgres: [
+                (owner.clone(), readiness.component("postgres (owner)")),
+                (pg, readiness.component("postgres")),
+            ],
             relay: Relay::new(owner, &config.kafka),
-            pg,
-            postgres,
             consumer,
             worker: Worker::new(
                 store,
@@ -160,7 +169,9 @@ impl App {
     /// When a part of it failed.
     pub async fn run(self, signal: impl Future<Output = ()>) -> anyhow::Result<()> {
         let tasks = self.tasks;
-        tasks.spawn("postgres", self.pg.watch(self.postgres, tasks.shutdown()));
+        for (pg, component) in self.postgres {
+            tasks.spawn("postgres", pg.watch(component, tasks.shutdown()));
+        }
         tasks.spawn("consumer", self.consumer.run(tasks.shutdown()));
         tasks.spawn("relay", self.relay.run(tasks.shutdown()));
         tasks.spawn("poll", worker::poll(self.wake, self.poll, tasks.shutdown()));

@@ -278,7 +278,7 @@ BEGIN
     IF NEW.version <> 1 OR NEW.epoch <> 0 OR cardinality(NEW.excluded_drivers) <> 0 THEN
         PERFORM refuse('trips_version_steps_by_one', 'a new trip has version 1 and no offers');
     END IF;
-    IF NOT trip_edges() ? concat_ws('-', '', NEW.last_event, '', NEW.state) THEN
+    IF (trip_edges() ? concat_ws('-', '', NEW.last_event, '', NEW.state)) IS NOT TRUE THEN
         PERFORM refuse('trips_transition_is_known', format('no trip begins %s by %s', NEW.state, NEW.last_event));
     END IF;
     RETURN NEW;
@@ -308,7 +308,7 @@ BEGIN
         PERFORM refuse('trips_asked_in_vain_is_excluded', 'who was asked in vain is excluded, and nobody else');
     END IF;
     -- I3
-    IF its_cause IS NULL OR NOT trip_edges() ? concat_ws('-', OLD.state, NEW.last_event, its_cause, NEW.state) THEN
+    IF its_cause IS NULL OR (trip_edges() ? concat_ws('-', OLD.state, NEW.last_event, its_cause, NEW.state)) IS NOT TRUE THEN
         PERFORM refuse('trips_transition_is_known',
                        format('%s does not become %s by %s of %s', OLD.state, NEW.state, NEW.last_event, its_cause));
     END IF;

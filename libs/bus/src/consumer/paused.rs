@@ -29,7 +29,8 @@ pub struct Paused {
 }
 
 struct Pause {
-    tries: u32,
+    /// How often in a row the database refused the event.
+    refusals: u32,
     wait: Duration,
     until: Option<Instant>,
 }
@@ -44,7 +45,8 @@ impl Paused {
         }
     }
 
-    /// Pauses a partition, to begin again at this offset. Returns for how long.
+    /// Pauses a partition whose event was refused, or whose dependency is away, to begin again at this offset. Returns for
+    /// how long.
     ///
     /// # Errors
     /// When it cannot be moved back although it is still ours: only a restart, at the stored offset, keeps the order.
@@ -53,6 +55,7 @@ impl Paused {
         client: &Shared,
         partition: &Partition,
         offset: i64,
+        is_refused: bool,
     ) -> anyhow::Result<Duration> {
         let (moving, which) = (Arc::clone(client), partition.clone());
         // A seek blocks its thread until the client has it.
@@ -62,7 +65,11 @@ impl Paused {
         let last = self.last.get(partition);
         let wait = self.backoff.after(last.map(|last| last.wait));
         let pause = Pause {
-            tries: self.tries(partition) + 1,
+            refusals: if is_refused {
+                self.refusals(partition) + 1
+            } else {
+                0
+            },
             wait,
             until: Some(Instant::now() + wait),
         };
@@ -71,9 +78,9 @@ impl Paused {
         Ok(wait)
     }
 
-    /// How often the event at which the partition stands was tried in vain.
-    pub fn tries(&self, partition: &Partition) -> u32 {
-        self.last.get(partition).map_or(0, |last| last.tries)
+    /// How often in a row the event at which the partition stands was refused: an outage between begins anew.
+    pub fn refusals(&self, partition: &Partition) -> u32 {
+        self.last.get(partition).map_or(0, |last| last.refusals)
     }
 
     /// Whether the partition's pause has not ended yet.
@@ -168,7 +175,7 @@ mod tests {
         let (_broker, client, partition) = client_without_its_partition();
         client.assign(&only(&partition)).unwrap();
         let mut paused = paused();
-        let moved = paused.pause(&client, &partition, 3).await;
+        let moved = paused.pause(&client, &partition, 3, false).await;
         assert!(moved.is_err(), "the next event would overtake this one");
     }
 
@@ -176,7 +183,7 @@ mod tests {
     async fn a_partition_that_went_to_another_is_nothing_to_move_back() {
         let (_broker, client, partition) = client_without_its_partition();
         let mut paused = paused();
-        let moved = paused.pause(&client, &partition, 3).await;
+        let moved = paused.pause(&client, &partition, 3, false).await;
         assert!(moved.is_ok(), "{moved:?}");
     }
 

@@ -35,7 +35,7 @@ pub enum Stop {
 }
 
 pub async fn create_table(pg: &Pg) {
-    let sql = "CREATE TABLE IF NOT EXISTS effects (seq bigserial, subject text NOT NULL, key text NOT NULL)";
+    let sql = "CREATE TABLE IF NOT EXISTS effects (seq bigserial, subject text NOT NULL, key text NOT NULL, payload text NOT NULL)";
     sqlx::query(sql).execute(pg.pool()).await.unwrap();
 }
 
@@ -87,9 +87,10 @@ impl Effects {
                 if !inbox::first_time(&mut tx, self.consumer, event).await? {
                     return Ok(());
                 }
-                sqlx::query("INSERT INTO effects (subject, key) VALUES ($1, $2)")
+                sqlx::query("INSERT INTO effects (subject, key, payload) VALUES ($1, $2, $3)")
                     .bind(&event.subject)
                     .bind(&event.key)
+                    .bind(String::from_utf8_lossy(&event.payload).into_owned())
                     .execute(&mut *tx)
                     .await?;
                 Ok(())

@@ -113,6 +113,30 @@ async fn what_the_database_keeps_refusing_is_put_aside_and_the_rest_goes_on() {
     assert!(reason.contains("not_the_second"), "{reason}");
 }
 
+/// A race may be lost in the very moment when the database is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_tried_while_the_database_was_away_counts_for_no_refusal() {
+    let bench = Bench::new().await;
+    let seen = Arc::new(Seen::default());
+    let away = || Failure::Dependency(anyhow::Error::msg("postgres is away"));
+    let divided = sqlx::query("SELECT 1 / 0").execute(bench.pg.pool());
+    let refused = Failure::Dependency(PgError::from(divided.await.unwrap_err()).into());
+    let outage = (0..8).map(|_| away()).chain([refused, away()]);
+    let failures = outage.map(|failure| ("trips/1", failure));
+    seen.fail.lock().extend(failures);
+    let config = BusConfig {
+        backoff_ms: 1,
+        backoff_max_ms: 1,
+        ..bench.config()
+    };
+    bench.member_with(&config, "test", &[topic::TRIP], seen.clone());
+    let producer = Producer::connect(&config).unwrap();
+    producer.publish(event("trips/1")).await.unwrap();
+    assert_eq!(seen.until(1).await, ["trips/1"]);
+    assert!(seen.fail.lock().is_empty());
+    assert!(letters(&bench).is_empty());
+}
+
 /// Writes what it sees where a rule is.
 struct Ruled {
     pg: Pg,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
+mod at_once;
 mod broker_lost;
 mod consuming;
 mod effects;

@@ -65,14 +65,16 @@ impl Binaries {
     }
 
     fn at(dir: &Path) -> Option<Self> {
-        let postgres = dir.join("postgres");
+        // Where links lead to lie the programs that nobody has linked, too.
+        let postgres = dir.join("postgres").canonicalize().ok()?;
+        let dir = postgres.parent()?;
         if !postgres.is_file() || !dir.join("initdb").is_file() {
             return None;
         }
         let output = Command::new(&postgres).arg("--version").output().ok()?;
         let major = major(&String::from_utf8_lossy(&output.stdout))?;
         Some(Self {
-            dir: dir.canonicalize().unwrap_or_else(|_| dir.to_owned()),
+            dir: dir.to_owned(),
             major,
         })
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
 mod away;
+mod cancelled;
 mod one_trip;
 
 use std::sync::atomic::{AtomicU32, Ordering};

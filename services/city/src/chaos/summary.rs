@@ -93,7 +93,8 @@ fn together(reports: &[Report]) -> String {
     )
 }
 
-fn never_reached(reports: &[Report]) -> Vec<String> {
+/// The crash points at which no process died in any of these runs.
+pub fn never_reached(reports: &[Report]) -> Vec<String> {
     let reached: BTreeSet<(&str, &str)> = reports
         .iter()
         .flat_map(|report| &report.schedule)

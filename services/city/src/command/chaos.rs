@@ -7,7 +7,7 @@
 //! ([`crate::chaos`] does), simulate.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -52,13 +52,28 @@ const SHORTEST: Duration = Duration::from_secs(20);
 pub async fn run(arguments: ChaosArguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         None => one(arguments.run, Stop::listen()?).await,
-        Some(ChaosCommand::Summary { reports, into }) => summarize(&reports, into.as_deref()),
+        Some(ChaosCommand::Summary {
+            reports,
+            into,
+            every_point,
+        }) => {
+            let read: Result<Vec<Report>, _> =
+                reports.iter().map(|file| Report::read(file)).collect();
+            let reports = read?;
+            summarize(&reports, into.as_deref())?;
+            let never = summary::never_reached(&reports);
+            ensure!(
+                !every_point || never.is_empty(),
+                "crash points that no run reached: {}",
+                never.join(", ")
+            );
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
-fn summarize(reports: &[PathBuf], into: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let read: Result<Vec<Report>, _> = reports.iter().map(|file| Report::read(file)).collect();
-    let text = summary::of(&read?);
+fn summarize(reports: &[Report], into: Option<&Path>) -> anyhow::Result<()> {
+    let text = summary::of(reports);
     match into {
         None => println!("{text}"),
         Some(page) => {
@@ -66,7 +81,7 @@ fn summarize(reports: &[PathBuf], into: Option<&Path>) -> anyhow::Result<ExitCod
             summary::put(page, summary::POINTS, &summary::points())?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// One run.

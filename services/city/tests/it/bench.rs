@@ -35,7 +35,7 @@ const STOP: Duration = Duration::from_secs(20);
 
 /// Waits for a fact.
 async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl FnMut() -> F) -> T {
-    hexcab_testkit::within(PATIENCE, what, look).await
+    hexcab_testkit::within(PATIENCE, || what, look).await
 }
 
 /// The stores and what speaks with them.
@@ -203,15 +203,12 @@ impl Seen {
     pub async fn until(&self, numbers: std::ops::Range<u32>) {
         let all: BTreeSet<u32> = numbers.collect();
         let missing = || -> Vec<u32> { all.difference(&self.numbers.lock()).copied().collect() };
-        let until = tokio::time::Instant::now() + PATIENCE;
-        while !missing().is_empty() {
-            assert!(
-                tokio::time::Instant::now() < until,
-                "not seen within {PATIENCE:?}: {:?}",
-                missing()
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        hexcab_testkit::within(
+            PATIENCE,
+            || format!("the events {:?} are seen", missing()),
+            || async { missing().is_empty().then_some(()) },
+        )
+        .await;
     }
 }
 

@@ -230,6 +230,7 @@ pub fn key() -> RequestKey {
 
 /// A store on a database of its own, and the hand on its clock.
 pub struct Store {
+    pub db: TestDb,
     pub pg: Pg,
     pub trips: Keeper,
     pub hand: ManualClock,
@@ -243,7 +244,12 @@ impl Store {
         app::migrate(&pg).await.unwrap();
         let (clock, hand) = Clock::manual(start());
         let trips = Self::keeper(&pg, clock);
-        Self { pg, trips, hand }
+        Self {
+            db,
+            pg,
+            trips,
+            hand,
+        }
     }
 
     /// A keeper of the same database by another clock.

@@ -1,7 +1,12 @@
 //! What the keeper promises: the change, its event, its outbox row and its answer are one; the same key gets the same
 //! answer for ever after.
 
+use std::process::{Command as Process, Stdio};
+
+use hexcab_chassis::Clock;
+use hexcab_pg::embedded::Binaries;
 use hexcab_proto::trip::v1::{self as proto, TripEvent};
+use hexcab_testkit::TestDb;
 use hexcab_trip::{
     domain::{Command, NewTrip, OfferTo, PaymentMethod, StartCode, State, Trip},
     store::{ExecuteError, Filter, RequestKey},
@@ -565,4 +570,41 @@ async fn nine_wrong_codes_do_not_keep_the_right_one_out() {
     }
     let started = store.execute(trip, begin(driver(1))).await.unwrap();
     assert_eq!(started, store.trips.get(trip).await.unwrap());
+}
+
+/// As an operator would: pg_dump's SQL runs with an empty search path, and fills the tables with their CHECKs in place.
+#[tokio::test]
+async fn a_backup_is_restored_with_its_trips_and_its_guards() {
+    let store = Store::new().await;
+    let trip = store.offered(1).await.id;
+    let kept = store.must(trip, [accept(driver(1), 1)]).await;
+    let copy = TestDb::create("restored").await;
+    restore(&store.db.url(), &copy.url());
+
+    let pg = copy.connect().await;
+    let (clock, _) = Clock::manual(start());
+    let restored = Store::keeper(&pg, clock);
+    assert_eq!(restored.get(trip).await.unwrap(), kept);
+    let done = restored.execute(key(), trip, arrive(driver(1))).await;
+    assert_eq!(done.unwrap().version, kept.version + 1);
+    let back = "UPDATE trips SET state = 'REQUESTED', version = version + 1";
+    let refused = sqlx::query(back).execute(pg.pool()).await.unwrap_err();
+    assert!(refused.as_database_error().is_some(), "{refused:?}");
+}
+
+fn restore(from: &str, to: &str) {
+    let binaries = Binaries::find(None).unwrap();
+    let mut dump = Process::new(binaries.program("pg_dump"))
+        .arg(from)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let restored = Process::new(binaries.program("psql"))
+        .args(["--quiet", "--set=ON_ERROR_STOP=1", to])
+        .stdin(dump.stdout.take().unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&restored.stderr);
+    assert!(restored.status.success(), "{said}");
+    assert!(dump.wait().unwrap().success());
 }

@@ -25,7 +25,6 @@ const ASKS_MAX: usize = 20;
 
 /// A database, and the same behind a proxy.
 struct Behind {
-    db: TestDb,
     store: Store,
     proxy: Proxy,
 }
@@ -43,16 +42,20 @@ impl Behind {
             .await
             .unwrap();
         Self {
-            db,
-            store: Store { pg, trips, hand },
+            store: Store {
+                db,
+                pg,
+                trips,
+                hand,
+            },
             proxy,
         }
     }
 
     /// A keeper on fresh connections through the proxy, which remembers trips or not.
     async fn keeper(&self, way: Way) -> Keeper {
-        let url = self.db.url().replace(
-            &format!(":{}/", port(&self.db.url())),
+        let url = self.store.db.url().replace(
+            &format!(":{}/", port(&self.store.db.url())),
             &format!(":{}/", self.proxy.addr().port()),
         );
         let config = PgConfig {

@@ -142,6 +142,25 @@ async fn i3_a_trip_begins_requested_or_booked() {
     guarded(&store, ON_INSERT, "trips_transition_is_known", &sql).await;
 }
 
+/// A guard that has lost its table is no reason to let anything through.
+#[tokio::test]
+async fn i3_without_the_table_of_transitions_nothing_changes() {
+    let store = Store::new().await;
+    let trip = store.request(1).await.id;
+    run(&store, "TRUNCATE trip_transitions").await.unwrap();
+    let cancelled = step(
+        trip,
+        2,
+        "TripCancelled",
+        &format!("{CANCELLED}, charge_minor = 0, driver_due_minor = 0"),
+    );
+    for sql in [cancelled, copied(trip, fresh(), &[])] {
+        let refused = run(&store, &sql).await.expect_err(&sql);
+        let guard = refused.constraint();
+        assert_eq!(guard, Some("trips_transition_is_known"), "{refused:?}");
+    }
+}
+
 /// I9: the instant that the sweeper waits for, in every state.
 #[tokio::test]
 async fn i9_what_is_due_follows_from_the_state() {
