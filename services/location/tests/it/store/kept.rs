@@ -78,9 +78,15 @@ async fn no_read_meets_a_tombstone() {
             .query_unpaged(cql, (&store.keyspace, table))
             .await
             .unwrap();
-        let (most, reads): (f64, i64) = answer.into_rows_result().unwrap().single_row().unwrap();
+        let answer = answer.into_rows_result().unwrap();
+        // A table that was never read has no row.
+        let (most, reads) = answer
+            .maybe_first_row::<(f64, i64)>()
+            .unwrap()
+            .unwrap_or_default();
         println!("{table}: {reads} reads, at most {most} tombstones");
-        assert!(most < 1.0, "{table}: {most} tombstones");
+        // Cassandra's histogram has no 0: what is said to be 1 is none, or a single one.
+        assert!(most <= 1.0, "{table}: {most} tombstones");
         assert!(
             table == "driver_last" || reads > 10,
             "{table} was read {reads} times"
