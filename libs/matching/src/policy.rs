@@ -5,18 +5,21 @@
 //! Does not: keep anything between windows.
 
 mod batched;
+mod chained;
+mod least;
 mod nearest;
+mod swaps;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{batched::Batched, nearest::Nearest};
+pub use self::{batched::Batched, chained::Chained, nearest::Nearest, swaps::Swaps};
 use crate::{
     assignment::COST_LIMIT,
     window::{Candidate, OpenRequest, Plan, Window},
 };
 
 /// The names that [`policy`] knows.
-pub const POLICIES: [&str; 2] = [Nearest::NAME, Batched::NAME];
+pub const POLICIES: [&str; 4] = [Nearest::NAME, Batched::NAME, Swaps::NAME, Chained::NAME];
 
 /// A rule for who picks up whom.
 pub trait Policy: Send + Sync {
@@ -48,6 +51,16 @@ pub struct Options {
     /// `batched`: seconds added per second of the position's age. A driver on the move has since gone somewhere: half
     /// of it, on average, away from the pickup.
     pub position_age_weight: f64,
+    /// All but `nearest`: how much it counts what the place costs where the ride ends ([`OpenRequest::end_cost_s`]).
+    pub end_weight: f64,
+    /// All but `nearest`: how much it counts what the place costs that the driver leaves ([`Candidate::here_cost_s`]).
+    pub here_weight: f64,
+    /// `swaps`: what it costs to give a rider another driver than the one already on his way, in seconds: a driver is
+    /// told to turn, and is compensated.
+    pub swap_price_s: f64,
+    /// `chained`: seconds added per second that a driver still has to go with his present rider: what is known of it may
+    /// be wrong.
+    pub chain_weight: f64,
 }
 
 impl Default for Options {
@@ -57,6 +70,10 @@ impl Default for Options {
             unassigned_price_s: 1_800.0,
             waiting_credit: 1.0,
             position_age_weight: 0.5,
+            end_weight: 0.2,
+            here_weight: 0.2,
+            swap_price_s: 10.0,
+            chain_weight: 0.1,
         }
     }
 }
@@ -68,6 +85,10 @@ impl Options {
             ("unassigned_price_s", self.unassigned_price_s),
             ("waiting_credit", self.waiting_credit),
             ("position_age_weight", self.position_age_weight),
+            ("end_weight", self.end_weight),
+            ("here_weight", self.here_weight),
+            ("swap_price_s", self.swap_price_s),
+            ("chain_weight", self.chain_weight),
         ];
         match options
             .into_iter()
@@ -85,6 +106,15 @@ pub enum PolicyError {
     /// No policy has this name.
     #[error("there is no policy {name:?}; known are {}", POLICIES.join(", "))]
     Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// No repositioning policy has this name.
+    #[error(
+        "there is no repositioning policy {name:?}; known are {}",
+        crate::reposition::REPOSITIONS.join(", ")
+    )]
+    UnknownReposition {
         /// The name asked for.
         name: String,
     },
@@ -106,15 +136,23 @@ pub fn policy(name: &str, options: Options) -> Result<Box<dyn Policy>, PolicyErr
     match name {
         Nearest::NAME => Ok(Box::new(Nearest::new(options)?)),
         Batched::NAME => Ok(Box::new(Batched::new(options)?)),
+        Swaps::NAME => Ok(Box::new(Swaps::new(options)?)),
+        Chained::NAME => Ok(Box::new(Chained::new(options)?)),
         _ => Err(PolicyError::Unknown {
             name: name.to_owned(),
         }),
     }
 }
 
-/// Whether this driver may be given this request at all.
+/// Whether this driver may be given this request at all, by a policy that takes only drivers without a rider.
 fn eligible(request: &OpenRequest, candidate: &Candidate, options: &Options) -> bool {
+    candidate.free_in_s <= 0.0 && in_time(request, candidate, options)
+}
+
+/// Whether this driver may be given this request and comes in time for it.
+fn in_time(request: &OpenRequest, candidate: &Candidate, options: &Options) -> bool {
     (0.0..=options.max_eta_s).contains(&candidate.eta_s)
+        && (candidate.eta_s <= request.leaves_in_s || request.held == Some(candidate.driver))
         && candidate.position_age_s.is_finite()
         && !request.excluded.contains(&candidate.driver)
 }

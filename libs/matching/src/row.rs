@@ -8,7 +8,7 @@ use hexcab_types::{DriverId, TripId};
 
 use crate::{
     policy::Policy,
-    window::{OpenRequest, Window},
+    window::{OpenRequest, Pair, Window},
 };
 
 /// One trip and the drivers it could be offered to.
@@ -18,6 +18,24 @@ pub(crate) struct Row {
     pub waited_s: f64,
     /// Each driver once, with the cost of the pair in milliseconds.
     pub drivers: Vec<(DriverId, i64)>,
+    /// The driver on his way already.
+    pub held: Option<DriverId>,
+}
+
+impl Row {
+    /// The pair that this row is already; it costs nothing when its driver is not among the candidates.
+    pub fn held_pair(&self) -> Option<Pair> {
+        let driver = self.held?;
+        let known = self
+            .drivers
+            .iter()
+            .find(|(candidate, _)| *candidate == driver);
+        Some(Pair {
+            trip: self.trip,
+            driver,
+            cost_ms: known.map_or(0, |&(_, cost_ms)| cost_ms),
+        })
+    }
 }
 
 /// The rows of a window, priced by `policy`.
@@ -51,6 +69,7 @@ pub(crate) fn rows(policy: &impl Policy, window: &Window) -> Vec<Row> {
                 trip: longest.trip,
                 waited_s: longest.waited_s(),
                 drivers,
+                held: same_trip.iter().find_map(|(request, _)| request.held),
             }
         })
         .collect()

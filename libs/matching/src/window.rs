@@ -19,6 +19,14 @@ pub struct OpenRequest {
     pub waiting_s: f64,
     /// Drivers who declined, timed out or cancelled on this trip: never offered it again.
     pub excluded: BTreeSet<DriverId>,
+    /// The driver who is on his way to this rider already. Such a trip is never left without one; only a policy that
+    /// swaps may give it another.
+    pub held: Option<DriverId>,
+    /// The rider is gone if not picked up within this many seconds from now. Infinite: waits for ever.
+    pub leaves_in_s: f64,
+    /// What it costs to come free where the ride ends and not in the best place, in seconds; as
+    /// [`Candidate::here_cost_s`].
+    pub end_cost_s: f64,
 }
 
 /// A driver who could pick up a request.
@@ -26,8 +34,15 @@ pub struct OpenRequest {
 pub struct Candidate {
     /// The driver.
     pub driver: DriverId,
-    /// Driving time to the pickup by road, in seconds. Infinite, negative or not a number: no way there.
+    /// Time to the pickup in seconds: driving by road, after the rest of the present ride (`free_in_s`) if there is one.
+    /// Infinite, negative or not a number: no way there.
     pub eta_s: f64,
+    /// The rest of the ride that the driver is on, in seconds; 0 for one without a rider. Only a policy that chains
+    /// takes drivers who are not free.
+    pub free_in_s: f64,
+    /// What it costs to be free where the driver is and not in the best place, in seconds, as repositioning sees it
+    /// ([`Advice::place_cost_s`](crate::reposition::Advice)); 0 where it is not known. Not a finite number counts as 0.
+    pub here_cost_s: f64,
     /// Great-circle distance to the pickup, in metres: recorded with the decision, never a cost.
     pub distance_m: f64,
     /// Age of the position that the ETA starts from, in seconds. Not a finite number: not a candidate.

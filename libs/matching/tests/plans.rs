@@ -26,6 +26,9 @@ fn request(n: u128, waiting_s: f64) -> OpenRequest {
         pickup,
         waiting_s,
         excluded: BTreeSet::new(),
+        held: None,
+        leaves_in_s: f64::INFINITY,
+        end_cost_s: 0.0,
     }
 }
 
@@ -35,6 +38,8 @@ fn candidate(n: u128, eta_s: f64) -> Candidate {
         eta_s,
         distance_m: eta_s * 8.0,
         position_age_s: 0.0,
+        free_in_s: 0.0,
+        here_cost_s: 0.0,
     }
 }
 
@@ -336,10 +341,10 @@ fn an_exclusion_holds_for_all_entries_of_a_trip() {
 
 #[test]
 fn an_unknown_policy_is_refused_with_the_known_ones() {
-    let error = policy("swaps", Options::default()).err().unwrap();
+    let error = policy("fastest", Options::default()).err().unwrap();
     assert_eq!(
         error.to_string(),
-        r#"there is no policy "swaps"; known are nearest, batched"#
+        r#"there is no policy "fastest"; known are nearest, batched, swaps, chained"#
     );
 }
 
@@ -375,4 +380,135 @@ fn an_option_that_is_no_price_is_refused() {
             );
         }
     }
+}
+
+/// A trip that this driver is on the way to.
+fn held(n: u128, by: u128) -> OpenRequest {
+    OpenRequest {
+        held: Some(driver(by)),
+        ..request(n, 60.0)
+    }
+}
+
+fn drivers(plan: &Plan) -> Vec<(TripId, DriverId)> {
+    plan.pairs
+        .iter()
+        .map(|pair| (pair.trip, pair.driver))
+        .collect()
+}
+
+#[test]
+fn a_driver_on_his_way_goes_to_another_rider_only_where_pairs_may_be_exchanged() {
+    // Driver 1 is on the way to trip 1, four minutes off; driver 2 is a minute from it, and far from trip 2.
+    let window = window([
+        (held(1, 1), vec![candidate(1, 240.0), candidate(2, 60.0)]),
+        (
+            request(2, 0.0),
+            vec![candidate(1, 60.0), candidate(2, 300.0)],
+        ),
+    ]);
+    for name in ["nearest", "batched"] {
+        let plan = named(name).plan(&window);
+        assert_eq!(
+            drivers(&plan),
+            [(trip(1), driver(1)), (trip(2), driver(2))],
+            "{name}"
+        );
+    }
+    for name in ["swaps", "chained"] {
+        let plan = named(name).plan(&window);
+        assert_eq!(
+            drivers(&plan),
+            [(trip(1), driver(2)), (trip(2), driver(1))],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn an_exchange_must_gain_more_than_it_costs() {
+    let gaining = |seconds: f64| {
+        let near = candidate(2, 200.0 - seconds);
+        drivers(&named("swaps").plan(&window([(held(1, 1), vec![candidate(1, 200.0), near])])))
+    };
+    assert_eq!(gaining(9.0), [(trip(1), driver(1))]);
+    assert_eq!(gaining(11.0), [(trip(1), driver(2))]);
+}
+
+#[test]
+fn a_trip_that_has_a_driver_is_never_left_without_one() {
+    // Its driver is the only one for the new request, too, which has waited for hours.
+    let waited = OpenRequest {
+        waiting_s: 10_000.0,
+        ..request(2, 0.0)
+    };
+    let window = window([
+        (held(1, 1), vec![candidate(1, 1_000.0)]),
+        (waited, vec![candidate(1, 1.0)]),
+    ]);
+    for name in POLICIES {
+        let plan = named(name).plan(&window);
+        assert_eq!(drivers(&plan), [(trip(1), driver(1))], "{name}");
+        assert_eq!(plan.unassigned, [trip(2)], "{name}");
+    }
+}
+
+#[test]
+fn a_trip_whose_driver_is_no_candidate_stays_as_it_is() {
+    let window = window([
+        (held(1, 1), vec![candidate(2, 10.0)]),
+        (request(2, 0.0), vec![candidate(1, 10.0)]),
+    ]);
+    for name in POLICIES {
+        let plan = named(name).plan(&window);
+        assert_eq!(drivers(&plan), [(trip(1), driver(1))], "{name}");
+    }
+}
+
+#[test]
+fn only_chained_takes_a_driver_who_still_has_a_rider() {
+    let finishing = Candidate {
+        free_in_s: 60.0,
+        ..candidate(1, 100.0)
+    };
+    for name in POLICIES {
+        let plan = named(name).plan(&window([(
+            request(1, 0.0),
+            vec![finishing, candidate(2, 500.0)],
+        )]));
+        let expected = if name == "chained" { 1 } else { 2 };
+        assert_eq!(plan.pairs[0].driver, driver(expected), "{name}");
+    }
+}
+
+#[test]
+fn a_driver_who_comes_too_late_is_not_sent() {
+    let leaving = OpenRequest {
+        leaves_in_s: 100.0,
+        ..request(1, 380.0)
+    };
+    for name in POLICIES {
+        let plan = named(name).plan(&window([(leaving.clone(), vec![candidate(1, 101.0)])]));
+        assert_eq!(plan.unassigned, [trip(1)], "{name}");
+    }
+}
+
+#[test]
+fn of_two_riders_the_one_bound_for_a_better_place_is_taken() {
+    let bound = |n, end_cost_s| OpenRequest {
+        end_cost_s,
+        ..request(n, 0.0)
+    };
+    let window = window([
+        (bound(1, 1_000.0), vec![candidate(1, 100.0)]),
+        (bound(2, 0.0), vec![candidate(1, 110.0)]),
+    ]);
+    assert_eq!(
+        drivers(&named("batched").plan(&window)),
+        [(trip(2), driver(1))]
+    );
+    assert_eq!(
+        drivers(&named("nearest").plan(&window)),
+        [(trip(1), driver(1))]
+    );
 }

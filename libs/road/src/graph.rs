@@ -18,6 +18,7 @@ use hexcab_types::Point;
 
 use crate::{
     hours::{HourFactors, HourOfWeek},
+    labels::Arc,
     route::{Leg, RoadTimes, Route, RouteLine},
     rows::ReadError,
 };
@@ -70,6 +71,51 @@ struct Piece {
     edge: u32,
     from: f64,
     to: f64,
+}
+
+/// A place on a street, as labels want it: how it is left for junctions and reached from them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// On the street.
+    pub at: Point,
+    /// The ends one may drive to from here, one for each direction of the street.
+    pub leave: [Option<End>; 2],
+    /// The ends one may come from.
+    pub enter: [Option<End>; 2],
+    street: u32,
+    /// How far along each direction.
+    fractions: [Option<f32>; 2],
+}
+
+/// A junction at an end of a place's street, and the drive between the two.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct End {
+    /// The junction.
+    pub node: u32,
+    /// Milliseconds at the factor 1.
+    pub ms: u32,
+    /// Metres.
+    pub metres: f32,
+}
+
+impl Place {
+    /// The drive to a place further on along the same street, without passing a junction: milliseconds and metres.
+    pub fn along_street(&self, to: &Self) -> Option<(u32, f32)> {
+        if self.street != to.street {
+            return None;
+        }
+        let ways = (0..2).filter_map(|i| {
+            let (end, from, until) = (self.leave[i]?, self.fractions[i]?, to.fractions[i]?);
+            let rest = to.leave[i]?;
+            (from <= until).then(|| {
+                (
+                    end.ms.saturating_sub(rest.ms),
+                    (end.metres - rest.metres).max(0.0),
+                )
+            })
+        });
+        ways.min_by_key(|&(ms, _)| ms)
+    }
 }
 
 /// A junction of the graph.
@@ -161,6 +207,12 @@ impl RoadGraph {
         self.edges.len()
     }
 
+    /// The highest speed of any edge, in metres a second: nowhere does a drive get on faster.
+    pub fn fastest_m_s(&self) -> f64 {
+        let speeds = self.edges.iter().map(|edge| edge.metres / edge.seconds);
+        speeds.fold(0.0, f64::max)
+    }
+
     /// The factors by hour.
     pub fn factors(&self) -> &HourFactors {
         &self.factors
@@ -171,6 +223,45 @@ impl RoadGraph {
         self.streets
             .nearest(point)
             .filter(|snapped| snapped.distance_m <= SNAP_RADIUS_M)
+    }
+
+    /// The place on a street nearest to a point, however far it is, for [`HubLabels`](crate::labels::HubLabels).
+    pub fn place(&self, point: Point) -> Option<Place> {
+        let snapped = self.streets.nearest(point)?;
+        let mut place = Place {
+            street: snapped.street,
+            at: snapped.point,
+            leave: [None; 2],
+            enter: [None; 2],
+            fractions: [None; 2],
+        };
+        for (i, (_, edge)) in self.edges_of(snapped.street).enumerate() {
+            let fraction = snapped.fraction_on(edge);
+            let share = |node, share: f64| End {
+                node,
+                ms: (edge.seconds * share * MILLIS).round() as u32,
+                metres: (edge.metres * share) as f32,
+            };
+            place.leave[i] = Some(share(edge.to, 1.0 - fraction));
+            place.enter[i] = Some(share(edge.from, fraction));
+            place.fractions[i] = Some(fraction as f32);
+        }
+        Some(place)
+    }
+
+    /// Junctions, most important first, and the edges that leave each, one between any two: for labels.
+    pub(crate) fn arcs(&self) -> (Vec<u32>, Vec<Vec<Arc>>) {
+        let ordering = self.hierarchy.get_node_ordering();
+        let order = ordering.iter().rev().map(|&node| node as u32).collect();
+        let mut out: Vec<Vec<Arc>> = vec![Vec::new(); self.nodes.len()];
+        for edge in &self.edges {
+            let arcs = &mut out[edge.from as usize];
+            if arcs.last().is_none_or(|&(to, ..)| to != edge.to) {
+                let ms = ((edge.seconds * MILLIS).round() as u32).max(1);
+                arcs.push((edge.to, ms, edge.metres as f32));
+            }
+        }
+        (order, out)
     }
 
     /// The stretches of edges of the fastest drive between two places on streets.

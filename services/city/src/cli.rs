@@ -2,8 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 use hexcab_chassis::ClockConfig;
+use hexcab_evaluate::PolicyChoice;
 use uuid::Uuid;
 
 use crate::stack::{Stores, services::WantedPorts};
@@ -35,6 +37,8 @@ pub enum Command {
     Ride(RideArguments),
     /// Check the invariants over the live databases; exit 1 with the offending ids when one is broken
     Verify(VerifyArguments),
+    /// Measure dispatch: live through recorded days again on a simulated clock, policies side by side
+    Evaluate(Box<EvaluateArguments>),
     /// What a running city is doing: services, memory, clock, metrics
     Status(StatusArguments),
     /// A token for curl and grpcurl
@@ -129,6 +133,117 @@ pub enum ReconcileCommand {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+}
+
+/// What is measured.
+#[derive(Debug, Args)]
+pub struct EvaluateArguments {
+    /// A folder with trips-*.csv.gz, shifts-*.csv.gz, and in one of them road-nodes.csv.gz, road-edges.csv.gz and
+    /// speed-profile.csv; may be given more than once, days before those judged are what forecasts are made from
+    #[arg(long, value_name = "DIR", env = "HEXCAB_DATA", required = true)]
+    pub data: Vec<PathBuf>,
+    /// A day to judge, from 04:00 to 04:00 local time; more with commas, by repeating, or from..to
+    #[arg(long = "day", value_name = "DAY", required = true, value_delimiter = ',', value_parser = days)]
+    pub days: Vec<DaySpan>,
+    /// The share of the recorded cabs, 0 to 1; more with commas
+    #[arg(long = "fleet", value_name = "SHARE", default_value = "1", value_delimiter = ',', value_parser = fleet)]
+    pub fleets: Vec<f64>,
+    /// Demand, as a multiple of what was recorded
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = demand)]
+    pub demand: f64,
+    /// Who picks up whom (nearest, batched, swaps, chained), and with +flow where idle cabs go; more with commas: the
+    /// others are compared with the first
+    #[arg(
+        long = "policy",
+        value_name = "POLICY",
+        value_delimiter = ',',
+        default_values = ["nearest", "swaps", "swaps+flow"]
+    )]
+    pub policies: Vec<PolicyChoice>,
+    /// How often a share of the cabs is drawn
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub seeds: u64,
+    /// Plan every so many seconds [default: at once, but not twice within two seconds]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub window: Option<Duration>,
+    /// The share of offers that drivers refuse
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub refusals: f64,
+    /// How far real drives are off their ETA, as a share (standard deviation)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub eta_error: f64,
+    /// Riders leave when nobody is on the way to them after this
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub leave_unassigned: Option<Duration>,
+    /// The share of suggested moves that drivers follow
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
+    pub follow: f64,
+    /// Ask what perfect knowledge could do, too (min-cost flow over the day: takes a minute a day and fleet)
+    #[arg(long)]
+    pub bound: bool,
+    /// Make forecasts from these days only; they must come before every day judged
+    #[arg(long, value_name = "DAY", value_delimiter = ',', value_parser = days)]
+    pub forecast_from: Vec<DaySpan>,
+    /// The city whose clock it is: a built-in one, or its folder
+    #[arg(long, default_value = "sf", value_name = "CITY")]
+    pub city: String,
+    /// Write the answer as JSON, each day and draw by itself
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Put the tables into this page, between its marks, and the plots into a folder beside it
+    #[arg(long, value_name = "FILE")]
+    pub into: Option<PathBuf>,
+}
+
+/// A day, or some after each other, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DaySpan {
+    /// The first.
+    pub from: NaiveDate,
+    /// The last.
+    pub to: NaiveDate,
+}
+
+impl DaySpan {
+    /// Every day of it.
+    pub fn days(self) -> impl Iterator<Item = NaiveDate> {
+        self.from.iter_days().take_while(move |&day| day <= self.to)
+    }
+}
+
+fn days(text: &str) -> Result<DaySpan, String> {
+    let day = |text: &str| {
+        text.parse()
+            .map_err(|_| format!("{text:?} is not a day such as 2008-05-28"))
+    };
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let span = DaySpan {
+        from: day(from)?,
+        to: day(to)?,
+    };
+    if span.to < span.from {
+        return Err(format!("{text:?} ends before it begins"));
+    }
+    Ok(span)
+}
+
+fn number(text: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|&number| fits(number));
+    number.ok_or_else(|| format!("{text:?} is not {expected}"))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, "a share from 0 to 1", |it| (0.0..=1.0).contains(&it))
+}
+
+fn fleet(text: &str) -> Result<f64, String> {
+    number(text, "a share above 0, up to 1", |it| it > 0.0 && it <= 1.0)
+}
+
+fn demand(text: &str) -> Result<f64, String> {
+    number(text, "a multiple above 0, up to 20", |it| {
+        it > 0.0 && it <= 20.0
+    })
 }
 
 /// What is told of it.

@@ -4,6 +4,7 @@ pub mod broker;
 pub mod chaos;
 pub mod city;
 pub mod doctor;
+pub mod evaluate;
 pub mod events;
 pub mod ledger;
 mod payment;
@@ -47,6 +48,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             exit_with_parent()?;
             verify::run(arguments).await
         }
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Status(arguments) => status::run(arguments).await,
         Command::Token(arguments) => token::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,

@@ -48,8 +48,12 @@ impl Policy for Nearest {
         let mut rows = rows(self, window);
         rows.sort_by(|a, b| b.waited_s.total_cmp(&a.waited_s).then(a.trip.cmp(&b.trip)));
         let mut plan = Plan::default();
-        let mut taken = HashSet::new();
+        let mut taken: HashSet<_> = rows.iter().filter_map(|row| row.held).collect();
         for row in rows {
+            if let Some(pair) = row.held_pair() {
+                plan.pairs.push(pair);
+                continue;
+            }
             let free = row
                 .drivers
                 .iter()

@@ -161,6 +161,9 @@ fn open_request(request: &Request, now: Timestamp) -> OpenRequest {
         pickup: request.pickup,
         waiting_s: (now - request.created_at).as_seconds_f64(),
         excluded: request.excluded.clone(),
+        held: None,
+        leaves_in_s: f64::INFINITY,
+        end_cost_s: 0.0,
     }
 }
 
@@ -172,6 +175,8 @@ fn etas(found: &Found, road: &dyn RoadTimes, hour: HourOfWeek) -> Vec<Candidate>
         eta_s: leg.map_or(f64::INFINITY, |leg| leg.seconds),
         distance_m: near.distance_m,
         position_age_s: f64::from(near.age_ms) / 1_000.0,
+        free_in_s: 0.0,
+        here_cost_s: 0.0,
     };
     found.nearby.iter().zip(legs).map(candidate).collect()
 }
