@@ -57,6 +57,7 @@ pub struct GrpcServer {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     quiet: Vec<&'static str>,
+    beside: Vec<(&'static str, Readiness)>,
     descriptors: &'static [u8],
 }
 
@@ -75,6 +76,7 @@ impl GrpcServer {
             routes: RoutesBuilder::default(),
             names: Vec::new(),
             quiet: Vec::new(),
+            beside: Vec::new(),
             descriptors,
         }
     }
@@ -102,6 +104,13 @@ impl GrpcServer {
     /// Calls of this method get a span only when the caller brought a trace: for what is called all the time.
     pub fn quiet(mut self, method: &'static str) -> Self {
         self.quiet.push(method);
+        self
+    }
+
+    /// One more name that the health service knows, with a readiness of its own: for what the server can do without, so
+    /// that it is seen to be degraded while it serves.
+    pub fn beside(mut self, name: &'static str, readiness: Readiness) -> Self {
+        self.beside.push((name, readiness));
         self
     }
 
@@ -139,6 +148,7 @@ impl GrpcServer {
             reporter,
             names,
             readiness: self.readiness,
+            beside: self.beside,
         })
     }
 }
@@ -153,6 +163,7 @@ pub struct BoundServer {
     reporter: tonic_health::server::HealthReporter,
     names: Vec<&'static str>,
     readiness: Readiness,
+    beside: Vec<(&'static str, Readiness)>,
 }
 
 impl BoundServer {
@@ -168,14 +179,19 @@ impl BoundServer {
     /// Serves until `stop`, then NOT_SERVING and drain.
     pub(crate) async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let incoming = incoming(self.listener);
-        let reporting = report(self.reporter, self.names, self.readiness, stop.clone());
+        let own = std::iter::once((self.names, self.readiness));
+        let beside = self.beside.into_iter().map(|(name, of)| (vec![name], of));
+        let reporting = own
+            .chain(beside)
+            .map(|(names, of)| report(self.reporter.clone(), names, of, stop.clone()));
+        let reporting = futures::future::join_all(reporting);
         let serving = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .layer(self.gate)
             .add_routes(self.routes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
-        let ((), served) = tokio::join!(reporting, serving);
+        let (_, served) = tokio::join!(reporting, serving);
         served.context("serve gRPC")
     }
 }

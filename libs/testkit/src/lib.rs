@@ -1,9 +1,10 @@
 //! What tests share: a database per test on one real Postgres, a broker per process, seeded chance, waiting for a fact.
 //!
 //! Only ever a dev-dependency. Nothing here is a mock: the broker is librdkafka's own cluster over real TCP, Postgres is
-//! Postgres.
+//! Postgres, Cassandra is Cassandra.
 
 mod broker;
+mod cassandra;
 mod database;
 
 use std::{future::Future, time::Duration};
@@ -12,6 +13,7 @@ use rand::{RngExt as _, SeedableRng as _};
 pub use rand_chacha::ChaCha8Rng;
 
 pub use broker::{Broker, broker};
+pub use cassandra::{Cassandra, cassandra};
 pub use database::TestDb;
 
 /// How long [`eventually`] waits.

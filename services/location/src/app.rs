@@ -14,6 +14,7 @@ use crate::{
     domain::{FleetIndex, index::SHARDS},
     events::SupplyReporter,
     grpc::{Locations, server::location_service_server::LocationServiceServer},
+    store::{self, Store},
 };
 
 /// How often silent drivers are swept out, city time. Queries never see them, swept or not.
@@ -36,7 +37,7 @@ pub struct App {
 
 impl App {
     /// Reads the cities and binds the port; serves nothing yet. Readiness depends on nothing: location works without
-    /// any store.
+    /// its store. Whether that is there the health service tells under [`store::HEALTH`].
     ///
     /// # Errors
     /// When a city cannot be read or the port is taken.
@@ -44,13 +45,19 @@ impl App {
         let index = Arc::new(FleetIndex::new(products_of(&config.cities)?));
         let tasks = Tasks::new();
         let shutdown = tasks.shutdown();
-        let service = Locations::new(index.clone(), clock.clone(), shutdown.clone());
+        let mut service = Locations::new(index.clone(), clock.clone(), shutdown.clone());
         let mut server = GrpcServer::new(
             "location",
             &config.server,
             Readiness::new(),
             FILE_DESCRIPTOR_SET,
         );
+        if !config.store.nodes.is_empty() {
+            let health = Readiness::new();
+            let store = Store::start(&config.store, index.clone(), clock.clone(), &tasks, &health);
+            service = service.with_store(store);
+            server = server.beside(store::HEALTH, health);
+        }
         for method in QUIET_METHODS {
             server = server.quiet(method);
         }

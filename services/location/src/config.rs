@@ -5,12 +5,16 @@ use hexcab_chassis::{ClockConfig, ServerConfig};
 use hexcab_telemetry::TelemetryConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::store::StoreConfig;
+
 /// The configuration of location.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where it listens.
     pub server: ServerConfig,
+    /// ScyllaDB or Cassandra.
+    pub store: StoreConfig,
     /// The broker that supply is published to.
     pub kafka: BusConfig,
     /// Spans and logs.
@@ -29,6 +33,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             server: ServerConfig::default(),
+            store: StoreConfig::default(),
             kafka: BusConfig::default(),
             telemetry: TelemetryConfig::default(),
             clock: ClockConfig::default(),

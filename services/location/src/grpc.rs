@@ -29,12 +29,14 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::{
     codec::{Encoded, PingBytes},
+    parse::Asked,
     server::location_service_server::LocationService,
     wire::{Malformed, PingBatch},
 };
 use crate::{
     domain::{Answer, Batch, CityNumber, FleetIndex, Leg, Ping, Rejection, Taken},
     status::Refusal,
+    store::Store,
 };
 
 /// The server of the proto, with the codecs of build.rs.
@@ -60,6 +62,7 @@ pub struct Locations {
     index: Arc<FleetIndex>,
     clock: Clock,
     shutdown: CancellationToken,
+    store: Option<Arc<Store>>,
 }
 
 /// What is used again for each batch of a stream.
@@ -91,7 +94,14 @@ impl Locations {
             index,
             clock,
             shutdown,
+            store: None,
         }
+    }
+
+    /// With what others heard, by a store.
+    pub fn with_store(mut self, store: Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
     }
 
     /// A batch of a stream.
@@ -148,13 +158,16 @@ impl Locations {
         taken
     }
 
-    fn nearby(
-        &self,
-        request: &pb::FindNearbyRequest,
-        now: Timestamp,
-    ) -> Result<Vec<Answer>, Refusal> {
-        let asked = parse::find_nearby(&self.index, request)?;
-        Ok(self.index.nearest(asked.city, &asked.query(), now))
+    fn nearby(&self, asked: &Asked, now: Timestamp) -> Vec<Answer> {
+        self.index.nearest(asked.city, &asked.query(), now)
+    }
+
+    /// Has the index know what others heard where this is asked.
+    async fn look(&self, asked: &[Asked]) {
+        if let Some(store) = &self.store {
+            let circles: Vec<_> = asked.iter().map(Asked::circle).collect();
+            store.look(&circles).await;
+        }
     }
 }
 
@@ -211,7 +224,9 @@ impl LocationService for Locations {
         &self,
         request: Request<pb::FindNearbyRequest>,
     ) -> Result<Response<Encoded>, Status> {
-        let answers = self.nearby(request.get_ref(), self.clock.now())?;
+        let asked = parse::find_nearby(&self.index, request.get_ref())?;
+        self.look(std::slice::from_ref(&asked)).await;
+        let answers = self.nearby(&asked, self.clock.now());
         let mut encoded = Vec::new();
         wire::nearby(&answers, &mut encoded);
         Ok(Response::new(Encoded(encoded)))
@@ -223,15 +238,19 @@ impl LocationService for Locations {
     ) -> Result<Response<Encoded>, Status> {
         let queries = request.into_inner().queries;
         parse::at_most("queries", queries.len(), parse::QUERIES_MAX)?;
+        let asked = queries.iter().enumerate().map(|(number, query)| {
+            parse::find_nearby(&self.index, query)
+                .map_err(|refusal| refusal.within(&format!("queries[{number}].")))
+        });
+        let asked = asked.collect::<Result<Vec<Asked>, Refusal>>()?;
+        self.look(&asked).await;
         let now = self.clock.now();
         let (mut room, mut encoded) = (Vec::new(), Vec::new());
-        for (number, query) in queries.iter().enumerate() {
+        for (number, asked) in asked.iter().enumerate() {
             if number % QUERIES_PER_TURN == QUERIES_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            let answers = self
-                .nearby(query, now)
-                .map_err(|refusal| refusal.within(&format!("queries[{number}].")))?;
+            let answers = self.nearby(asked, now);
             wire::nearby_of_batch(&answers, &mut room, &mut encoded);
         }
         Ok(Response::new(Encoded(encoded)))
@@ -248,6 +267,7 @@ impl LocationService for Locations {
             index,
             clock,
             shutdown,
+            store: _,
         } = self.clone();
         Ok(Response::new(watch::answers(
             index, clock, shutdown, watch, interval,
@@ -274,6 +294,9 @@ impl LocationService for Locations {
         request: Request<pb::GetDriverPositionRequest>,
     ) -> Result<Response<pb::GetDriverPositionResponse>, Status> {
         let driver: DriverId = name(&request.get_ref().driver, "driver")?;
+        if let Some(store) = &self.store {
+            store.look_for(driver).await;
+        }
         let now = self.clock.now();
         let (city, seen) = self
             .index

@@ -6,10 +6,11 @@
 //! - [`app`] the only wiring
 //! - [`grpc`] requests → domain → answers, within limits
 //! - [`domain`] pings, the index, the search
+//! - [`store`] positions kept in ScyllaDB, and read from there; only when it is told where that is
 //! - [`status`] every refusal as a gRPC status
 //! - [`events`] supply for pricing, counted every few seconds
 //!
-//! Does not: keep anything on disk (ScyllaDB behind the index comes later), wait for the broker before taking a ping.
+//! Does not: wait for the store or the broker before taking a ping.
 
 pub mod app;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod domain;
 pub mod events;
 pub mod grpc;
 pub mod status;
+pub mod store;
 
 pub use app::App;
 pub use config::Config;

@@ -14,8 +14,8 @@
 //!   city's blocks (for reading), and within that one tile at a time; a search holds a directory and one tile at a time.
 //!   So nobody can wait in a circle.
 //!
-//! Does not: read the clock, keep anything on disk. What is to keep it, once there is such a thing, reads
-//! [`FleetIndex::take_changes`]: who changed since the last time, each driver once.
+//! Does not: read the clock, keep anything on disk. What keeps it ([`crate::store`]) reads [`FleetIndex::take_changes`]: who
+//! changed since the last time, each driver once.
 
 mod area;
 pub mod census;
@@ -67,7 +67,7 @@ pub enum Verdict {
 }
 
 /// A city by its place in the list of cities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CityNumber(u16);
 
 /// The newest sighting of every driver.
@@ -202,6 +202,18 @@ impl FleetIndex {
             }
         }
         changes
+    }
+
+    /// Has a driver shown by [`Self::take_changes`] once more, as he was not kept.
+    pub fn put_back(&self, driver: DriverId) {
+        let hash = Hash::of(driver);
+        let mut shard = self.shards[hash.shard(SHARDS)].lock();
+        let Some(slot) = shard.roster.find(hash, driver, &self.records) else {
+            return; // forgotten meanwhile
+        };
+        if self.records.get(slot).change_again() {
+            shard.changed.push(slot);
+        }
     }
 
     /// Drivers in the index, fresh or not.

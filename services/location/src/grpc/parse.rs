@@ -15,6 +15,7 @@ use crate::{
         ping::{Name, product_number},
     },
     status::Refusal,
+    store::Circle,
 };
 
 /// Pings in one batch.
@@ -56,6 +57,15 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What it is round.
+    pub fn circle(&self) -> Circle {
+        Circle {
+            city: self.city,
+            point: self.point,
+            radius_m: self.radius_m,
+        }
+    }
+
     /// The query itself.
     pub fn query(&self) -> Query<'_> {
         Query {

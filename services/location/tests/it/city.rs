@@ -7,7 +7,7 @@ use hexcab_chassis::{
     Clock, ManualClock, Tasks,
     client::{Channel, ClientConfig, channel},
 };
-use hexcab_location::{App, Config};
+use hexcab_location::{App, Config, store::StoreConfig};
 use hexcab_proto::{
     common::v1::LatLng,
     location::v1::{
@@ -25,6 +25,7 @@ pub struct City {
     pub client: Client,
     pub clock: Clock,
     pub hand: ManualClock,
+    pub endpoint: String,
     tasks: Tasks,
 }
 
@@ -39,17 +40,26 @@ impl City {
     }
 
     pub async fn with(kafka: BusConfig) -> Self {
+        let config = Config {
+            kafka,
+            ..Config::default()
+        };
+        Self::build(config, Clock::manual(start())).await
+    }
+
+    /// A replica by this clock; without a broker, it publishes no supply.
+    pub async fn kept(store: StoreConfig, clock: (Clock, ManualClock)) -> Self {
+        let config = Config {
+            store,
+            supply_interval_ms: 0,
+            ..Config::default()
+        };
+        Self::build(config, clock).await
+    }
+
+    async fn build(config: Config, (clock, hand): (Clock, ManualClock)) -> Self {
         hexcab_testkit::telemetry();
-        let (clock, hand) = Clock::manual(Timestamp::from_timestamp(1_212_192_000, 0).unwrap());
-        let app = App::build(
-            Config {
-                kafka,
-                ..Config::default()
-            },
-            clock.clone(),
-        )
-        .await
-        .unwrap();
+        let app = App::build(config, clock.clone()).await.unwrap();
         let endpoint = format!("http://{}", app.addr());
         let tasks = Tasks::new();
         tasks.spawn("location", app.run(tasks.shutdown().cancelled_owned()));
@@ -58,6 +68,7 @@ impl City {
             client,
             clock,
             hand,
+            endpoint,
             tasks,
         }
     }
@@ -102,6 +113,11 @@ impl City {
             .into_inner();
         (answer.accepted, answer.stale, answer.rejected.len())
     }
+}
+
+/// When the clocks of tests begin.
+pub fn start() -> Timestamp {
+    Timestamp::from_timestamp(1_212_192_000, 0).unwrap()
 }
 
 pub const CENTRE: LatLng = LatLng {

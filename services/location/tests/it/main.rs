@@ -6,6 +6,7 @@ mod city;
 mod nearby;
 mod nonsense;
 mod pings;
+mod store;
 mod supply;
 mod track;
 mod watch;

@@ -32,6 +32,15 @@ struct Entry {
     seen: Sighting,
 }
 
+/// Where a sighting is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The driver's app: it is to be kept, and is part of his track.
+    Heard,
+    /// What another replica kept, or this one before it was started anew.
+    Kept,
+}
+
 /// What became of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -79,8 +88,19 @@ impl Batch {
 }
 
 impl FleetIndex {
-    /// Takes a batch in.
+    /// Takes a batch in that was heard.
     pub fn take(&self, city: CityNumber, batch: &mut Batch, now: Timestamp) -> Taken {
+        self.take_from(Source::Heard, city, batch, now)
+    }
+
+    /// Takes a batch in.
+    pub fn take_from(
+        &self,
+        source: Source,
+        city: CityNumber,
+        batch: &mut Batch,
+        now: Timestamp,
+    ) -> Taken {
         let mut taken = Taken::default();
         let oldest_ms = oldest_kept_ms(now);
         let starts = batch.sort();
@@ -97,7 +117,7 @@ impl FleetIndex {
                     .roster
                     .find(entry.hash, entry.seen.driver, &self.records)
             }));
-            let mut blocks = Open::new(self, city);
+            let mut blocks = Open::new(self, city, source);
             for (entry, slot) in entries().zip(&batch.slots) {
                 let verdict = if entry.seen.recorded_ms < oldest_ms {
                     Verdict::Stale
@@ -141,7 +161,7 @@ impl FleetIndex {
             };
             shard.roster.insert(*hash, slot);
             self.come(shard, blocks, slot, seen);
-            track(shard, slot, None, seen);
+            track(shard, slot, None, seen, blocks.source);
             return Verdict::Accepted;
         };
         let record = self.records.get(slot);
@@ -156,11 +176,15 @@ impl FleetIndex {
             slot,
             Some(Status::from_bits(facts.status_bits())),
             seen,
+            blocks.source,
         );
         if former == blocks.city && from.tile() == to.tile() {
             let mut first = false;
+            let source = blocks.source;
             let tile = blocks.get(to).tile(to.tile());
-            tile.step(from, to, slot, || first = record.write(former, seen));
+            tile.step(from, to, slot, || {
+                first = record.write(former, seen, source);
+            });
             if first {
                 shard.changed.push(slot);
             }
@@ -173,10 +197,10 @@ impl FleetIndex {
     }
 
     fn come(&self, shard: &mut Shard, blocks: &mut Open<'_>, slot: Slot, seen: &Sighting) {
-        let (spot, city) = (Spot::from(seen.point), blocks.city);
+        let (spot, city, source) = (Spot::from(seen.point), blocks.city, blocks.source);
         let mut first = false;
         blocks.get(spot).arrive(spot, slot, &self.records, || {
-            first = self.records.get(slot).write(city, seen);
+            first = self.records.get(slot).write(city, seen, source);
         });
         if first {
             shard.changed.push(slot);
@@ -184,25 +208,27 @@ impl FleetIndex {
     }
 }
 
-fn track(shard: &mut Shard, slot: Slot, before: Option<Status>, seen: &Sighting) {
-    if Track::covers(seen.status) {
+fn track(shard: &mut Shard, slot: Slot, before: Option<Status>, seen: &Sighting, source: Source) {
+    if source == Source::Heard && Track::covers(seen.status) {
         let track = shard.tracks.entry(slot).or_default();
         track.add(before, seen);
     }
 }
 
-/// A city's blocks, held for reading as long as none is missing.
+/// A city that sightings are put into. Its blocks are held for reading as long as none is missing.
 struct Open<'a> {
     index: &'a FleetIndex,
     city: CityNumber,
+    source: Source,
     blocks: Option<Blocks<'a>>,
 }
 
 impl<'a> Open<'a> {
-    fn new(index: &'a FleetIndex, city: CityNumber) -> Self {
+    fn new(index: &'a FleetIndex, city: CityNumber, source: Source) -> Self {
         Self {
             index,
             city,
+            source,
             blocks: None,
         }
     }

@@ -12,7 +12,7 @@ use std::sync::{
 use hexcab_types::{DriverId, Point};
 use uuid::Uuid;
 
-use super::CityNumber;
+use super::{CityNumber, intake::Source};
 use crate::domain::{ProductNumber, Sighting, Status};
 
 /// Records in a chunk.
@@ -25,7 +25,7 @@ const SPINS: u32 = 64;
 pub const DRIVERS_MAX: usize = CHUNK * CHUNKS;
 
 /// A record by its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot(pub u32);
 
 /// All records.
@@ -101,6 +101,11 @@ impl Record {
         })
     }
 
+    /// Has the processor fetch it. Many are fetched at once when nothing in between waits for the first.
+    pub fn touch(&self) -> u32 {
+        self.version.load(Ordering::Relaxed)
+    }
+
     /// The version, when nobody writes.
     fn settled(&self) -> u32 {
         for turn in 0_u32.. {
@@ -158,9 +163,9 @@ impl Record {
         ))
     }
 
-    /// As the only writer: a newer sighting of whoever it is. Returns whether it is the first change since
-    /// [`Self::take_changed`].
-    pub fn write(&self, city: CityNumber, seen: &Sighting) -> bool {
+    /// As the only writer: a newer sighting of whoever it is. Returns whether it is the first change to be kept since
+    /// [`Self::take_changed`]; what is known from the store is none.
+    pub fn write(&self, city: CityNumber, seen: &Sighting, source: Source) -> bool {
         let version = self.begin();
         let (high, low) = seen.driver.uuid().as_u64_pair();
         self.driver[0].store(high, Ordering::Relaxed);
@@ -168,10 +173,14 @@ impl Record {
         self.position.store(bits_of(seen.point), Ordering::Relaxed);
         self.facts.store(Facts::of(seen).0, Ordering::Relaxed);
         let known = self.city.load(Ordering::Relaxed);
+        let changed = match source {
+            Source::Heard => CHANGED,
+            Source::Kept => known & CHANGED,
+        };
         self.city
-            .store(CHANGED | u32::from(city.0), Ordering::Relaxed);
+            .store(changed | u32::from(city.0), Ordering::Relaxed);
         self.end(version);
-        known & CHANGED == 0
+        (known ^ changed) & CHANGED != 0
     }
 
     /// As the only writer: nobody's any more. One that is listed as changed stays so, whoever has it next.
@@ -182,6 +191,13 @@ impl Record {
         self.city.store(city & CHANGED, Ordering::Relaxed);
         self.home.store(0, Ordering::Relaxed);
         self.end(version);
+    }
+
+    /// As the only writer: it is to be kept after all. Returns whether it was not to be before.
+    pub fn change_again(&self) -> bool {
+        let city = self.city.load(Ordering::Relaxed);
+        self.city.store(city | CHANGED, Ordering::Relaxed);
+        city & CHANGED == 0
     }
 
     /// As the only writer: the next change is the first again. Returns whether there was one.
@@ -295,9 +311,9 @@ mod tests {
             };
             let record = Record::default();
             prop_assert_eq!(record.read(), None);
-            prop_assert!(record.write(CityNumber(city), &seen));
+            prop_assert!(record.write(CityNumber(city), &seen, Source::Heard));
             prop_assert_eq!(record.read(), Some((CityNumber(city), seen)));
-            prop_assert!(!record.write(CityNumber(city), &seen), "known as changed already");
+            prop_assert!(!record.write(CityNumber(city), &seen, Source::Heard), "known as changed already");
             prop_assert!(record.take_changed());
             prop_assert!(!record.take_changed());
             prop_assert_eq!(record.read(), Some((CityNumber(city), seen)));
@@ -322,7 +338,11 @@ mod tests {
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 for number in 1..200_000 {
-                    record.write(CityNumber((number % 7) as u16), &seen(number));
+                    record.write(
+                        CityNumber((number % 7) as u16),
+                        &seen(number),
+                        Source::Heard,
+                    );
                 }
             });
             while !writer.is_finished() {

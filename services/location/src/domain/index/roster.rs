@@ -152,7 +152,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{ProductNumber, Sighting, Status, index::CityNumber};
+    use crate::domain::{
+        ProductNumber, Sighting, Status,
+        index::{CityNumber, intake::Source},
+    };
 
     fn driver(number: u16) -> DriverId {
         DriverId::from(Uuid::from_u128(u128::from(number) + 1))
@@ -167,7 +170,7 @@ mod tests {
                 records.get(Slot(number.into())).write(CityNumber(0), &Sighting {
                     driver: driver(number), point: Point::from_e7(1, 1).unwrap(), recorded_ms: 1,
                     status: Status::Available, product: ProductNumber(0), heading_deg: 0, inaccurate: false,
-                });
+                }, Source::Heard);
             }
             let (mut roster, mut model) = (Roster::default(), HashMap::new());
             for (come, number) in steps {

@@ -1,6 +1,6 @@
 //! Who is near a point: the nearest drivers who fit, by great-circle distance.
 //!
-//! A search reads all buckets within a circle, at first one in which twice as many drivers as wanted are to be expected.
+//! A search reads all buckets within a circle, at first one in which half as many again as wanted are to be expected.
 //! When it held enough who fit, no one outside can be nearer than the farthest of them, or the circle is grown to just that
 //! distance; when it did not, it is grown until it does, or is the radius. What was read is not read again.
 //!
@@ -26,13 +26,13 @@ use crate::domain::{ProductNumber, Sighting, Statuses};
 /// How often a search reads tiles again because drivers arrived in them, before it answers with what it has.
 const SETTLE_PASSES_MAX: usize = 16;
 /// Drivers to be expected in the first circle for each who is wanted.
-const EXPECTED_EACH: f64 = 2.0;
+const EXPECTED_EACH: f64 = 1.5;
 /// The first circle where hardly anybody is, metres.
 const SPARSE_FIRST_M: f64 = 500.0;
-/// A circle that held too few grows so many times.
-const GROWTH: f64 = 2.0;
+/// A circle that held too few grows so many times at least, and at most.
+const GROWTH: (f64, f64) = (1.2, 2.0);
 /// The first circle where it is very crowded, or the squares are slivers, metres.
-const CROWDED_FIRST_M: f64 = 20.0;
+const CROWDED_FIRST_M: f64 = 5.0;
 /// Blocks of a circle up to which it is looked up what was read of them before; beyond, all is read again.
 const REMEMBERED_BLOCKS: usize = 64;
 /// The side of a tile, metres of latitude.
@@ -135,7 +135,7 @@ impl<'a> Search<'a> {
             let needed = self
                 .best
                 .bound()
-                .map_or(angle * GROWTH, |bound| angle_of(slackened(bound)));
+                .map_or(angle * self.growth(), |bound| angle_of(slackened(bound)));
             if angle < radius && needed > angle {
                 known = Some(area);
                 angle = needed.min(radius);
@@ -161,6 +161,13 @@ impl<'a> Search<'a> {
         } else {
             metres.max(CROWDED_FIRST_M)
         })
+    }
+
+    /// As the first circle: to one in which enough are to be expected, by those who were in the last.
+    fn growth(&self) -> f64 {
+        let found = self.best.all().len().max(1) as f64;
+        let wanted = self.query.limit as f64 * EXPECTED_EACH;
+        (wanted / found).sqrt().clamp(GROWTH.0, GROWTH.1)
     }
 
     fn read_area(&mut self, area: &Area, known: Option<&Area>) {
@@ -221,6 +228,9 @@ impl<'a> Search<'a> {
 
     /// Takes those of `slots` who fit and are near enough.
     fn weigh(&mut self) {
+        let records = &self.index.records;
+        let touched = self.slots.iter().map(|slot| records.get(*slot).touch());
+        std::hint::black_box(touched.fold(0, u32::wrapping_add));
         for slot in self.slots.iter() {
             let record = self.index.records.get(*slot);
             while let Some(glance) = record.glance() {

@@ -295,3 +295,56 @@ fn a_record_is_there_before_it_is_counted() {
     });
     assert!(index.made.load(Ordering::Acquire) >= 500_000);
 }
+
+#[test]
+fn what_others_heard_is_known_but_neither_kept_again_nor_part_of_a_track() {
+    let index = index();
+    let changes = || {
+        let mut all = Vec::new();
+        (0..SHARDS).for_each(|shard| {
+            index.take_changes(shard, |_, seen| all.push(seen.recorded_ms));
+        });
+        all
+    };
+    let take = |source, age_ms| {
+        let mut batch = intake::Batch::default();
+        let on_trip = Status::OnTrip;
+        let sighting = Sighting {
+            status: on_trip,
+            ..seen(1, 37.77, age_ms)
+        };
+        batch.push(0, sighting);
+        index.take_from(source, SF, &mut batch, now()).accepted
+    };
+    assert_eq!(take(intake::Source::Kept, 5_000), 1);
+    assert!(index.last_seen(driver(1), now()).is_some());
+    assert!(changes().is_empty() && index.track(driver(1), now()).is_none());
+    // The newest counts, wherever it is from.
+    assert_eq!(take(intake::Source::Heard, 6_000), 0);
+    assert_eq!(take(intake::Source::Heard, 4_000), 1);
+    assert_eq!(take(intake::Source::Kept, 3_000), 1);
+    // He was heard since the last flush: what is known now is kept.
+    let newest_ms = now().timestamp_millis() - 3_000;
+    assert_eq!(changes(), [newest_ms]);
+    assert!(index.track(driver(1), now()).is_some());
+}
+
+#[test]
+fn who_was_not_kept_is_listed_again_once() {
+    let index = index();
+    index.report(SF, seen(1, 37.77, 5_000), now());
+    let changes = || {
+        let mut all = Vec::new();
+        (0..SHARDS).for_each(|shard| {
+            index.take_changes(shard, |_, seen| all.push(seen.driver));
+        });
+        all
+    };
+    assert_eq!(changes(), [driver(1)]);
+    index.put_back(driver(1));
+    index.put_back(driver(1));
+    index.report(SF, seen(1, 37.77, 4_000), now());
+    assert_eq!(changes(), [driver(1)]);
+    index.put_back(driver(2));
+    assert!(changes().is_empty());
+}

@@ -29,7 +29,9 @@ use super::{
 /// Drivers in a bucket on average, above which a tile is divided.
 const CROWDED: usize = 12;
 /// Buckets for each driver, above which a tile is put together.
-const SPARSE: usize = 2;
+const SPARSE: usize = 1;
+/// Slots that lie in a bucket itself: with them it is one cache line.
+const IN_BUCKET: usize = 13;
 
 /// One city.
 pub struct City {
@@ -62,7 +64,21 @@ pub struct Tile {
 pub struct Buckets {
     level: u8,
     len: usize,
-    buckets: Box<[Vec<Slot>]>,
+    buckets: Box<[Bucket]>,
+}
+
+/// The drivers in a square of a tile. At a million of them each move waits for memory, so a bucket is one line of it;
+/// hardly one in ten has more than it holds.
+#[derive(Default)]
+#[repr(align(64))]
+#[expect(
+    clippy::box_collection,
+    reason = "one word here, not three: it is rarely there"
+)]
+struct Bucket {
+    len: u32,
+    slots: [Slot; IN_BUCKET],
+    more: Option<Box<Vec<Slot>>>,
 }
 
 impl Default for Buckets {
@@ -70,7 +86,7 @@ impl Default for Buckets {
         Self {
             level: 0,
             len: 0,
-            buckets: Box::new([Vec::new()]),
+            buckets: Box::new([Bucket::default()]),
         }
     }
 }
@@ -219,7 +235,7 @@ impl Tile {
         let known = but.and_then(|but| but.buckets(key, buckets.level));
         for number in wanted.numbers() {
             if known.as_ref().is_none_or(|known| !known.contains(number)) {
-                into.extend_from_slice(&buckets.buckets[number]);
+                buckets.buckets[number].read(into);
             }
         }
         arrivals
@@ -237,12 +253,7 @@ impl Buckets {
         // One who has just moved on may have been put elsewhere when the tile was divided.
         let elsewhere = (0..self.buckets.len()).filter(|number| *number != expected);
         for number in std::iter::once(expected).chain(elsewhere) {
-            let bucket = &mut self.buckets[number];
-            if let Some(at) = bucket.iter().position(|known| *known == slot) {
-                bucket.swap_remove(at);
-                if bucket.is_empty() {
-                    *bucket = Vec::new();
-                }
+            if self.buckets[number].remove(slot) {
                 self.len -= 1;
                 return;
             }
@@ -262,13 +273,70 @@ impl Buckets {
     }
 
     fn divide(&mut self, level: u8, records: &Records) {
-        let buckets = std::iter::repeat_with(Vec::new).take(1 << (2 * level));
+        let buckets = std::iter::repeat_with(Bucket::default).take(1 << (2 * level));
         let former = std::mem::replace(&mut self.buckets, buckets.collect());
         self.level = level;
-        for slot in former.into_iter().flatten() {
+        let mut slots = Vec::with_capacity(self.len);
+        former.iter().for_each(|bucket| bucket.read(&mut slots));
+        for slot in slots {
             let (_, point) = records.get(slot).own_facts();
             self.buckets[Spot::from(point).bucket(level)].push(slot);
         }
+    }
+}
+
+impl Bucket {
+    fn here(&self) -> &[Slot] {
+        &self.slots[..self.len as usize]
+    }
+
+    fn read(&self, into: &mut Vec<Slot>) {
+        into.extend_from_slice(self.here());
+        if let Some(more) = &self.more {
+            into.extend_from_slice(more);
+        }
+    }
+
+    fn push(&mut self, slot: Slot) {
+        match self.slots.get_mut(self.len as usize) {
+            Some(free) => {
+                *free = slot;
+                self.len += 1;
+            }
+            None => self.more.get_or_insert_default().push(slot),
+        }
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, slot: Slot) -> bool {
+        if let Some(at) = self.here().iter().position(|known| *known == slot) {
+            self.slots[at] = self.spare().unwrap_or_else(|| {
+                self.len -= 1;
+                self.slots[self.len as usize]
+            });
+            return true;
+        }
+        let Some(more) = &mut self.more else {
+            return false;
+        };
+        let Some(at) = more.iter().position(|known| *known == slot) else {
+            return false;
+        };
+        more.swap_remove(at);
+        if more.is_empty() {
+            self.more = None;
+        }
+        true
+    }
+
+    /// One of those who are not in the line.
+    fn spare(&mut self) -> Option<Slot> {
+        let more = self.more.as_mut()?;
+        let slot = more.pop();
+        if more.is_empty() {
+            self.more = None;
+        }
+        slot
     }
 }
 

@@ -4,7 +4,10 @@ use hexcab_types::{DriverId, Point};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{ProductNumber, Sighting, Status, index::CityNumber};
+use crate::domain::{
+    ProductNumber, Sighting, Status,
+    index::{CityNumber, intake::Source},
+};
 
 struct Bench {
     city: City,
@@ -42,9 +45,11 @@ impl Bench {
             .get(spot.tile().block())
             .unwrap()
             .arrive(spot, slot, &self.records, || {
-                self.records
-                    .get(slot)
-                    .write(CityNumber(0), &Self::seen(number, point));
+                self.records.get(slot).write(
+                    CityNumber(0),
+                    &Self::seen(number, point),
+                    Source::Heard,
+                );
             });
     }
 
