@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::database::remove_left;
+
 /// Which jars, after a line with the name of their folder.
 const JARS: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -33,6 +35,8 @@ const JAVA: &str = include_str!(concat!(
 ));
 /// How long it may take to come up: a machine may have much else to do.
 const START_MAX: Duration = Duration::from_secs(240);
+/// Its folder is named after this and the process.
+const PREFIX: &str = "hexcab-test-cassandra-";
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Ends Java with whoever holds its input's other end: a static is never dropped, and a test may be killed.
@@ -80,8 +84,9 @@ impl Cassandra {
                 return None;
             }
         };
+        remove_left(PREFIX);
         let folder = tempfile::Builder::new()
-            .prefix("hexcab-test-cassandra-")
+            .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
             .expect("a temporary directory");
         let (clients, nodes) = (free_port(), free_port());

@@ -38,14 +38,15 @@ async fn server() -> String {
 /// What a test process's server is kept in is named after this and the process.
 const PREFIX: &str = "hexcab-test-pg-";
 
-/// A static is never dropped: what the servers of processes that have ended left is removed by the next.
-fn remove_left() {
+/// A static is never dropped: what the servers of processes that have ended left is removed by the next. Folders are named
+/// by the prefix, the process and anything else.
+pub fn remove_left(prefix: &str) {
     let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
         return;
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let owner = name.to_str().and_then(|name| name.strip_prefix(prefix));
         let owner = owner.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
         let is_left = owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
         if is_left && Path::new("/proc/self").exists() {
@@ -58,7 +59,7 @@ fn remove_left() {
 fn own_server() -> String {
     static OWN: OnceLock<(String, embedded::Postgres, tempfile::TempDir)> = OnceLock::new();
     let (url, _, _) = OWN.get_or_init(|| {
-        remove_left();
+        remove_left(PREFIX);
         let dir = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
