@@ -45,6 +45,8 @@ impl Replica {
         ];
         let child = Command::new(env!("CARGO_BIN_EXE_hexcab-location"))
             .args(sets.iter().flat_map(|set| ["--set", set]))
+            // What the tests are told by HEXCAB_TEST_… is no key of the service's.
+            .env_clear()
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
