@@ -4,39 +4,38 @@
 //! reached in time, and the most riders are served by the cheapest flow over all links, solved as an assignment: each
 //! start and ride gets a successor, each ride and end a predecessor, and a ride that is its own successor is not served.
 //!
-//! It is more than any plan could do: each link may use the whole patience of its rider anew, and cabs may exchange the
-//! ends of their shifts. It is less than a strict bound in one respect: of all links only the [`LINKS`] soonest of each
-//! ride are looked at. Does not: say how to do it.
+//! Two figures, of which the truth lies between. *On time*: everybody is picked up when he asks; a plan that could be
+//! carried out, but for cabs that exchange the ends of their shifts. *At most*: every link may use the whole patience of
+//! its rider anew, as if the one before had not been late: more than any plan that takes riders in the order in which they
+//! asked. Of all links only the [`LINKS`] soonest of each ride are looked at. Does not: say how to do it.
 
 use hexcab_matching::assignment::{Problem, solve};
 
-use crate::{
-    scene::{Cab, Scene, Spot, Trip, World, apart_m},
-    sim::Rules,
-};
+use crate::scene::{Cab, Scene, Spot, Trip, World, apart_m};
 
 /// Links of each start and ride.
-const LINKS: usize = 40;
+const LINKS: usize = 60;
 
 /// A ride is linked to those asked for within this time of its end, in milliseconds, and to later ones where these are few.
 const AHEAD_MS: i64 = 2_700_000;
 
-/// What a rider not served costs: more than any drive of the day.
-const UNSERVED: i64 = 1 << 32;
+/// What a rider not served costs, in seconds of driving: more than any plan drives for one.
+const UNSERVED: i64 = 1 << 26;
 
-/// What a chain that does not end costs: there is always one that does.
-const NEVER: i64 = 1 << 38;
+/// What a chain that does not end costs: thousands of riders, more than a cab can serve. There is always one that ends.
+const NEVER: i64 = 1 << 39;
 
 /// Ends that a chain may come to, of those after its ride.
 const ENDS: usize = 12;
 
-/// The share of requests that perfect knowledge could serve.
+/// The share of requests that perfect knowledge could serve, each picked up at most `late_ms` after it was asked for and
+/// on to the next as if it had been on time.
 pub fn served_share(
     world: &World,
     scene: &Scene,
     trips: &[Trip],
     cabs: &[Cab],
-    rules: &Rules,
+    late_ms: i64,
 ) -> f64 {
     if trips.is_empty() {
         return 0.0;
@@ -51,13 +50,14 @@ pub fn served_share(
         world,
         scene,
         trips,
-        rules,
+        late_ms,
         spread: world.spread(),
     };
     let mut problem = Problem::new(trips.len() + cabs.len());
     for (at, trip) in trips.iter().enumerate() {
         let mut row = links.from(&trip.dropoff, trip.request_ms + trip.ride_ms);
-        row.retain(|&(next, _)| next != at);
+        // Riders are taken in the order in which they asked: else two who are patient could follow each other in a ring.
+        row.retain(|&(next, _)| next > at);
         row.push((at, UNSERVED));
         row.extend(ends_after(&ends, trip.request_ms));
         problem.push_row(NEVER, row);
@@ -90,14 +90,14 @@ struct Links<'a> {
     world: &'a World,
     scene: &'a Scene,
     trips: &'a [Trip],
-    rules: &'a Rules,
+    late_ms: i64,
     spread: hexcab_road::Spread<'a>,
 }
 
 impl Links<'_> {
     /// The rides that a cab can be in time for, free at a place and a time, with what the drive costs.
     fn from(&mut self, place: &Spot, free_ms: i64) -> Vec<(usize, i64)> {
-        let patience_ms = self.rules.patience_ms;
+        let patience_ms = self.late_ms;
         let first = self
             .trips
             .partition_point(|trip| trip.request_ms < free_ms - patience_ms);
@@ -130,7 +130,7 @@ impl Links<'_> {
         soonest.truncate(LINKS);
         soonest
             .into_iter()
-            .map(|(_, at, drive_ms)| (at, drive_ms))
+            .map(|(_, at, drive_ms)| (at, drive_ms / 1_000))
             .collect()
     }
 }

@@ -158,15 +158,20 @@ fn markdown(report: &Report, plots: &str) -> String {
     }
     if !report.perfect.is_empty() {
         text.push_str(
-            "\nWith perfect knowledge of the day (min-cost flow; no policy can have it):\n\n",
+            "\nWith perfect knowledge of the day (min-cost flow over the day; no policy can have it):\n\n",
         );
         let rows = report.perfect.iter().map(|it| {
             [
                 format!("{:.0} %", it.fleet * 100.0),
-                format!("{:.1}", it.served_share * 100.0),
+                format!("{:.1}", it.on_time_share * 100.0),
+                format!("{:.1}", it.at_most_share * 100.0),
             ]
         });
-        table(&mut text, &["fleet", "served %"], rows);
+        table(
+            &mut text,
+            &["fleet", "served %, all on time", "served %, at most"],
+            rows,
+        );
     }
     if report.lines.len() > 1 {
         text.push('\n');

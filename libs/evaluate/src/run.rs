@@ -219,8 +219,10 @@ pub struct Line {
 pub struct Perfect {
     /// The share of the cabs.
     pub fleet: f64,
-    /// The share of requests served.
-    pub served_share: f64,
+    /// The share of requests served when everybody is picked up as he asks: see [`bound`].
+    pub on_time_share: f64,
+    /// More than any plan that takes riders in the order in which they asked: see [`bound`].
+    pub at_most_share: f64,
 }
 
 /// The answer.
@@ -357,14 +359,15 @@ impl Ground {
                 for (draw, played) in draws.iter().zip(all.chunks(players.len().max(1))) {
                     tally.add(at, day, draw, played);
                 }
-                if question.bound {
-                    let perfect = draws.first().map_or(0.0, Draw::perfect);
-                    tally.perfect[at].push(perfect);
+                if let Some(draw) = draws.first().filter(|_| question.bound) {
+                    let perfect = draw.perfect(fleet);
                     progress(&format!(
-                        "{day} fleet {:.0} %: perfect knowledge serves {:.1} %",
+                        "{day} fleet {:.0} %: perfect knowledge serves {:.1} % on time, {:.1} % at most",
                         fleet * 100.0,
-                        perfect * 100.0
+                        perfect.on_time_share * 100.0,
+                        perfect.at_most_share * 100.0
                     ));
+                    tally.perfect[at].push(perfect);
                 }
             }
         }
@@ -524,14 +527,15 @@ impl<'a> Draw<'a> {
         }
     }
 
-    fn perfect(&self) -> f64 {
-        bound::served_share(
-            &self.ground.world,
-            self.scene,
-            &self.trips,
-            &self.cabs,
-            &self.question.rules,
-        )
+    fn perfect(&self, fleet: f64) -> Perfect {
+        let world = &self.ground.world;
+        let share =
+            |late_ms| bound::served_share(world, self.scene, &self.trips, &self.cabs, late_ms);
+        Perfect {
+            fleet,
+            on_time_share: share(0),
+            at_most_share: share(self.question.rules.patience_ms),
+        }
     }
 }
 
@@ -571,7 +575,7 @@ fn in_parallel<R: Send>(
 /// What was played so far, by fleet and policy.
 struct Tally {
     cells: Vec<Vec<Played3>>,
-    perfect: Vec<Vec<f64>>,
+    perfect: Vec<Vec<Perfect>>,
 }
 
 #[derive(Default)]
@@ -617,9 +621,15 @@ impl Tally {
     ) -> Report {
         let perfect = question.fleets.iter().zip(&self.perfect);
         let perfect = perfect.filter(|(_, shares)| !shares.is_empty());
-        let perfect = perfect.map(|(&fleet, shares)| Perfect {
-            fleet,
-            served_share: shares.iter().sum::<f64>() / shares.len() as f64,
+        let perfect = perfect.map(|(&fleet, days)| {
+            let mean = |share: fn(&Perfect) -> f64| {
+                days.iter().map(share).sum::<f64>() / days.len() as f64
+            };
+            Perfect {
+                fleet,
+                on_time_share: mean(|it| it.on_time_share),
+                at_most_share: mean(|it| it.at_most_share),
+            }
         });
         let perfect = perfect.collect();
         let mut lines = Vec::new();

@@ -35,7 +35,7 @@ fn main() {
 
 /// The same by OR-tools: its time, and whether it comes to the same cost.
 fn beside(columns: usize, rows: &Rows, cost: i64) {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/ortools.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/min_cost_flow.py");
     let python = Command::new("python3")
         .arg(script)
         .stdin(Stdio::piped())

@@ -37,7 +37,8 @@ fn report() -> Report {
         ],
         perfect: vec![Perfect {
             fleet: 0.6,
-            served_share: 0.99,
+            on_time_share: 0.97,
+            at_most_share: 0.99,
         }],
     }
 }
@@ -56,7 +57,7 @@ fn only_what_is_between_the_marks_is_replaced() {
         "{once}"
     );
     assert!(
-        once.contains("15 % of offers refused") && once.contains("| 60 % | 99.0 |"),
+        once.contains("15 % of offers refused") && once.contains("| 60 % | 97.0 | 99.0 |"),
         "{once}"
     );
     assert_eq!(into_page(&once, &report(), "plots").unwrap(), once);

@@ -287,11 +287,31 @@ fn no_policy_serves_more_than_perfect_knowledge() {
             .find(|it| it.fleet == line.fleet)
             .unwrap();
         assert!(
-            line.figures.served_share <= perfect.served_share + 1e-9,
+            line.figures.served_share <= perfect.at_most_share + 1e-9,
             "{line:?} {perfect:?}"
         );
     }
-    assert!(report.perfect[0].served_share < report.perfect[1].served_share);
+    let [few, more] = &report.perfect[..] else {
+        panic!()
+    };
+    assert!(few.on_time_share < more.on_time_share && few.on_time_share <= few.at_most_share);
+}
+
+#[test]
+fn a_cab_cannot_work_another_ones_hours_though_everything_is_known() {
+    let mut town = Town::default();
+    // Two shifts of an hour; a ride every four minutes for ten hours. Who works one hour serves fifteen at most.
+    town.cab(28, 0, HOUR, (5, 5))
+        .cab(28, 5 * HOUR, 6 * HOUR, (5, 5));
+    for ride in 0..150 {
+        town.ride(28, ride * 240, (5, 5), (5, 6), 180);
+    }
+    let mut asked = question(28, &["nearest"]);
+    asked.bound = true;
+    let report = town.ground().answer(&asked, &mut |_| {}).unwrap();
+    let perfect = report.perfect[0];
+    assert!(perfect.on_time_share < 33.0 / 150.0, "{perfect:?}");
+    assert!(perfect.at_most_share <= 40.0 / 150.0, "{perfect:?}");
 }
 
 /// Without what the machine's speed says.

@@ -105,9 +105,10 @@ fn print(report: &Report) {
     }
     for perfect in &report.perfect {
         println!(
-            "with perfect knowledge, fleet {:.0} %: {:.1} % served",
+            "with perfect knowledge, fleet {:.0} %: {:.1} % served with all on time, {:.1} % at most",
             perfect.fleet * 100.0,
-            perfect.served_share * 100.0
+            perfect.on_time_share * 100.0,
+            perfect.at_most_share * 100.0
         );
     }
     for line in &report.lines {
