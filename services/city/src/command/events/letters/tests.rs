@@ -222,11 +222,12 @@ async fn a_replayed_letter_is_consumed_as_the_event_it_was_and_settled() {
 async fn a_letter_that_is_still_poison_comes_back_as_a_new_one() {
     let rig = Rig::new().await;
     rig.run(DlqCommand::Replay(only(SECOND))).await.unwrap();
-    eventually(|| async {
-        let open: Vec<String> = rig.open().await.iter().map(Record::position).collect();
-        (open == [FIRST, "hexcab.trip.v1.dlq:0:3"]).then_some(())
-    })
-    .await;
+    rig.until_open(2).await;
+    let open: Vec<String> = rig.open().await.iter().map(Record::position).collect();
+    // The consumer may put it aside again before the mark of the old one is written: which is third is chance.
+    let again = ["hexcab.trip.v1.dlq:0:2", "hexcab.trip.v1.dlq:0:3"];
+    assert_eq!(open[0], FIRST);
+    assert!(again.contains(&open[1].as_str()), "{open:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
