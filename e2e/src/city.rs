@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use crate::{Api, eventually, spans::Collector};
+use crate::{Api, collector::Collector, eventually};
 
 /// City seconds per second: fast, and still slow enough that a 15 s offer can be answered on a busy machine.
 const SPEED: &str = "20";

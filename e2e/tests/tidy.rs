@@ -207,3 +207,13 @@ fn every_guard_names_a_test_that_is_there() {
             .collect(),
     );
 }
+
+#[test]
+fn every_instrument_stands_on_the_page_of_telemetry() {
+    let page = std::fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
+    let instruments = hexcab_e2e::telemetry::instruments(&root()).unwrap();
+    assert!(
+        hexcab_e2e::telemetry::page(&page, &instruments).unwrap() == page,
+        "docs/telemetry.md is not what the sources say: cargo run -p hexcab-e2e --bin telemetry"
+    );
+}

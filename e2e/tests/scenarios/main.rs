@@ -17,6 +17,7 @@ mod quotes;
 mod races;
 mod ride;
 mod stores;
+mod telemetry;
 mod trace;
 
 use std::{
@@ -67,6 +68,7 @@ fn all() -> Vec<(&'static str, Needs, Work)> {
         Pickup ride::is_carried_from_quote_to_money,
         Pickup ride::is_carried_by_websocket_and_by_grpc,
         Pickup trace::of_a_ride_is_one_tree_over_every_hop,
+        Pickup telemetry::that_is_emitted_is_what_is_listed,
         Pickup bookings::wait_for_their_time_and_are_driven,
         Nothing bookings::can_be_called_off_for_nothing_and_leave_room_for_a_ride_now,
         Nothing quotes::expire,

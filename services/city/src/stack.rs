@@ -360,6 +360,7 @@ async fn prepare(
         brokers: kafka.bootstrap().to_owned(),
         stores: options.stores,
         otlp: url(ports.otlp),
+        lines: options.otlp.is_some(),
         clock: options.clock.to_string(),
         faults: options.faults,
         city: options.city.clone(),

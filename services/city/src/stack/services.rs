@@ -219,8 +219,10 @@ pub struct Wiring<'a> {
     pub brokers: String,
     /// What all that is.
     pub stores: Stores,
-    /// Spans.
+    /// Spans, metrics and log lines.
     pub otlp: String,
+    /// Whether anybody wants the lines, which stand in files, too.
+    pub lines: bool,
     /// The clock.
     pub clock: String,
     /// Whether it can be stepped, a process at a time.
@@ -293,6 +295,7 @@ impl Wiring<'_> {
         };
         environment.set(listen, self.ports.listen(service));
         environment.set("TELEMETRY__OTLP_ENDPOINT", &self.otlp);
+        environment.set("TELEMETRY__OTLP_LOGS", self.lines.to_string());
         environment.set("TELEMETRY__LOG_FORMAT", "json");
         // The processor is somebody else, who lives in real time.
         if service != Service::Sandbox {
