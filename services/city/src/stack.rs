@@ -54,8 +54,8 @@ use receiver::Receiver;
 use services::{PortPlan, Service, WantedPorts, Wiring, listen, url};
 use sign_in::Issuer;
 
-/// How long services may take to become healthy.
-const READY_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long a store or a service may take to become healthy. Cassandra takes 10 s, and minutes on a machine with much else to do.
+const READY_TIMEOUT: Duration = Duration::from_secs(180);
 /// How often they are asked.
 const READY_POLL: Duration = Duration::from_millis(50);
 /// A service that died this often before it was healthy is not waited for any longer.
