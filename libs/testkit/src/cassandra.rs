@@ -7,6 +7,7 @@
 use std::{
     io::Read as _,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
     time::{Duration, Instant},
@@ -22,8 +23,9 @@ const START_MAX: Duration = Duration::from_secs(240);
 const PREFIX: &str = "hexcab-test-cassandra-";
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Ends Java with whoever holds its input's other end: a static is never dropped, and a test may be killed.
-const GUARD: &str = r#""$@" </dev/null & java=$!; cat >/dev/null; kill -9 "$java"; wait "$java""#;
+/// Ends Java with whoever holds its input's other end: a static is never dropped, and a test may be killed. Its first
+/// argument is a file for Java's process id.
+const GUARD: &str = r#""$@" </dev/null & java=$!; echo "$java" >"$0"; cat >/dev/null; kill -9 "$java"; wait "$java""#;
 
 /// A node.
 #[derive(Debug)]
@@ -103,6 +105,32 @@ impl Cassandra {
         own.stop();
     }
 
+    /// It stands still (SIGSTOP) until [`Self::go_on`]: alive, silent, holding its connections.
+    ///
+    /// # Panics
+    /// When somebody else runs it.
+    pub fn hold(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on.
+    ///
+    /// # Panics
+    /// When somebody else runs it.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let own = self.own.as_ref().expect("it is ours to hold up");
+        let java = std::fs::read_to_string(own.pid_file()).expect("its process id");
+        let done = Command::new("kill").args([signal, java.trim()]).status();
+        assert!(
+            done.is_ok_and(|done| done.success()),
+            "kill {signal} {java}"
+        );
+    }
+
     /// Starts it after [`Self::kill`], at the same address; waits until it is up.
     ///
     /// # Panics
@@ -130,13 +158,18 @@ impl Own {
             .expect("open the log");
         let mut command = Command::new("sh");
         command
-            .args(["-c", GUARD, "sh"])
+            .args(["-c", GUARD])
+            .arg(self.pid_file())
             .arg(&self.program.program)
             .args(&self.program.arguments)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the log twice"))
             .stderr(log);
         self.child = Some(command.spawn().expect("start sh"));
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.folder.path().join("pid")
     }
 
     fn stop(&mut self) {
