@@ -45,7 +45,10 @@ pub async fn run(options: &Options, length: Duration) -> anyhow::Result<()> {
     let proxy = Proxy::start(([127, 0, 0, 1], 0).into(), direct).await?;
     let hexcab = Hexcab::start_with(&Kept::at(proxy.addr())).await?;
     let mut load = Load::new(&hexcab, Fleet::new(size));
-    println!("{size} drivers, {:.0} pings/s, 100 queries/s", size as f64 / PING_EVERY);
+    println!(
+        "{size} drivers, {:.0} pings/s, 100 queries/s",
+        size as f64 / PING_EVERY
+    );
     println!("the store is      s  pings p50  p99   max ms  queries p50  p99   max ms  memory MB");
     load.during("well", tokio::time::sleep(PRELUDE)).await?;
     proxy.set(Mode::Slow(SLOW));
@@ -71,7 +74,11 @@ pub async fn run(options: &Options, length: Duration) -> anyhow::Result<()> {
     println!(
         "{} pings accepted, {} queries answered, none refused; every driver's last position is kept {:.1} s after the last ping; \
          memory {:.1} → {:.1} MB while it was away",
-        load.pings, load.queries, took.as_secs_f64(), before / 1e6, after / 1e6
+        load.pings,
+        load.queries,
+        took.as_secs_f64(),
+        before / 1e6,
+        after / 1e6
     );
     ensure!(after < before * (1.0 + GROWTH_MAX), "memory grew");
     Ok(())
@@ -100,7 +107,8 @@ impl<'a> Load<'a> {
     async fn during<T>(&mut self, store: &str, end: impl Future<Output = T>) -> anyhow::Result<T> {
         let begun = Instant::now();
         let (mut pinged, mut answered) = (Histogram::<u64>::new(3)?, Histogram::<u64>::new(3)?);
-        let every = Duration::from_secs_f64(BATCH as f64 * PING_EVERY / self.fleet.drivers.len() as f64);
+        let every =
+            Duration::from_secs_f64(BATCH as f64 * PING_EVERY / self.fleet.drivers.len() as f64);
         let (client, fleet) = (&self.hexcab.client, &mut self.fleet);
         let pinging = async {
             let mut ticks = tokio::time::interval(every);
@@ -134,8 +142,12 @@ impl<'a> Load<'a> {
         println!(
             "{store:>12} {:6.0} {:10.2} {:6.2} {:8.2} {:12.2} {:6.2} {:8.2} {:10.1}",
             begun.elapsed().as_secs_f64(),
-            ms(&pinged, 0.5), ms(&pinged, 0.99), pinged.max() as f64 / 1e3,
-            ms(&answered, 0.5), ms(&answered, 0.99), answered.max() as f64 / 1e3,
+            ms(&pinged, 0.5),
+            ms(&pinged, 0.99),
+            pinged.max() as f64 / 1e3,
+            ms(&answered, 0.5),
+            ms(&answered, 0.99),
+            answered.max() as f64 / 1e3,
             self.hexcab.server.memory() / 1e6,
         );
         self.pings += usize::try_from(pinged.len())? * BATCH;
@@ -153,12 +165,19 @@ async fn until_kept(fleet: &Fleet, node: &str) -> anyhow::Result<Duration> {
     for driver in &fleet.drivers {
         let id: Uuid = driver.id.uuid();
         loop {
-            let answer = session.execute_unpaged(&last, (id,)).await?.into_rows_result()?;
+            let answer = session
+                .execute_unpaged(&last, (id,))
+                .await?
+                .into_rows_result()?;
             let kept = answer.maybe_first_row::<(i32, i32)>()?;
             if kept == Some((driver.point.lat_e7(), driver.point.lon_e7())) {
                 break;
             }
-            ensure!(begun.elapsed() < KEPT_WITHIN, "{} is kept at {kept:?}", driver.id);
+            ensure!(
+                begun.elapsed() < KEPT_WITHIN,
+                "{} is kept at {kept:?}",
+                driver.id
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

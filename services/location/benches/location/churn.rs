@@ -37,7 +37,10 @@ pub async fn run(length: Duration, speed: f64) -> anyhow::Result<()> {
     let asked = Hexcab::start_with(&kept).await?;
     let (mut steady, mut shifts) = (Fleet::new(BATCH), Fleet::other(BATCH));
     let queries = rpc::queries(&mut steady);
-    println!("{} drivers, half of them in shifts, at {speed} times, for {length:?}", 2 * BATCH);
+    println!(
+        "{} drivers, half of them in shifts, at {speed} times, for {length:?}",
+        2 * BATCH
+    );
     let (begun, mut turn, mut accepted) = (Instant::now(), 0, 0);
     let mut ticks = tokio::time::interval(PING_EVERY.div_f64(speed));
     while begun.elapsed() < length {
@@ -50,19 +53,34 @@ pub async fn run(length: Duration, speed: f64) -> anyhow::Result<()> {
             hears.client.call(0, "ReportPings", batch).await?;
             accepted += BATCH;
         }
-        for query in queries.iter().cycle().skip(turn * QUERIES_PER_TURN).take(QUERIES_PER_TURN) {
+        for query in queries
+            .iter()
+            .cycle()
+            .skip(turn * QUERIES_PER_TURN)
+            .take(QUERIES_PER_TURN)
+        {
             asked.client.call(turn, "FindNearby", query.clone()).await?;
         }
         turn = (turn + 1) % (queries.len() / QUERIES_PER_TURN);
     }
     println!("{accepted} pings in {:.0} s", begun.elapsed().as_secs_f64());
-    let session = SessionBuilder::new().known_node(node.addr().to_string()).build().await?;
+    let session = SessionBuilder::new()
+        .known_node(node.addr().to_string())
+        .build()
+        .await?;
     for table in ["driver_by_cell", "driver_last"] {
         let cql = "SELECT p99th, max, count FROM system_views.tombstones_per_read \
                    WHERE keyspace_name = 'hexcab_location' AND table_name = ?";
-        let answer = session.query_unpaged(cql, (table,)).await?.into_rows_result()?;
-        let (p99, most, reads) = answer.maybe_first_row::<(f64, f64, i64)>()?.unwrap_or_default();
-        println!("{table}: {reads} reads, p99 {p99:.0}, at most {most:.0} tombstones (1 is none: the histogram has no 0)");
+        let answer = session
+            .query_unpaged(cql, (table,))
+            .await?
+            .into_rows_result()?;
+        let (p99, most, reads) = answer
+            .maybe_first_row::<(f64, f64, i64)>()?
+            .unwrap_or_default();
+        println!(
+            "{table}: {reads} reads, p99 {p99:.0}, at most {most:.0} tombstones (1 is none: the histogram has no 0)"
+        );
         ensure!(most <= 1.0, "{table}: a read met {most} tombstones");
     }
     Ok(())

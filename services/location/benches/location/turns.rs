@@ -82,7 +82,10 @@ impl Hexcab {
         broker.create_topic(hexcab_bus::topic::SUPPLY, 1);
         let folder = tempfile::tempdir()?;
         let (port, config) = (free_port()?, folder.path().join("location.toml"));
-        let clock = kept.clock.as_ref().map(|clock| format!("clock = {clock:?}\n"));
+        let clock = kept
+            .clock
+            .as_ref()
+            .map(|clock| format!("clock = {clock:?}\n"));
         std::fs::write(
             &config,
             format!(

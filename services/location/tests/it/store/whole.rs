@@ -51,15 +51,15 @@ async fn a_count_of_either_replica_is_of_all_drivers() {
     let (mut one, mut other) = two(store).await;
     until_kept(&other.endpoint).await;
     assert_eq!((count(&one).await, count(&other).await), (0, 0));
-    assert_eq!(one.report(scattered(&one, 0..50)).await, (50, 0, 0));
-    assert_eq!(other.report(scattered(&other, 50..80)).await, (30, 0, 0));
+    assert_eq!(one.report(scattered(&one, 1..51)).await, (50, 0, 0));
+    assert_eq!(other.report(scattered(&other, 51..81)).await, (30, 0, 0));
     for replica in [&one, &other] {
         let all = || async { (count(replica).await == 80).then_some(()) };
         within(COUNTED_WITHIN, || "everybody is counted", all).await;
     }
     // One who ends his shift with one replica is no supply to the other.
     one.hand.advance(Duration::from_secs(1));
-    let mut last = scattered(&other, 79..80);
+    let mut last = scattered(&other, 80..81);
     last[0].status = hexcab_proto::location::v1::DriverStatus::Offline.into();
     other.report(last).await;
     let fewer = || async { (count(&one).await == 79).then_some(()) };
@@ -91,8 +91,8 @@ async fn supply_of_either_replica_is_of_all_drivers() {
         streams.push((counts, tasks, broker));
     }
     let (first, second) = (
-        scattered(&replicas[0], 0..50),
-        scattered(&replicas[1], 50..80),
+        scattered(&replicas[0], 1..51),
+        scattered(&replicas[1], 51..81),
     );
     replicas[0].report(first).await;
     replicas[1].report(second).await;
@@ -136,10 +136,10 @@ async fn a_map_shows_whom_another_replica_hears() {
     };
     let come = within(COUNTED_WITHIN, || "he comes", next).await;
     assert_eq!(come.drivers[0].driver, driver(1));
-    // He drives out of the view, which that other replica hears too.
+    // He drives out of the view, and that other replica hears of it.
     let away = Ping {
         record_time_ms: one.now_ms(),
-        ..ping_at(&one, 1, north(5_000))
+        ..ping_at(&one, 1, north(1_000))
     };
     assert_eq!(one.report(vec![away]).await, (1, 0, 0));
     let left = within(COUNTED_WITHIN, || "he leaves", next).await;
@@ -158,13 +158,13 @@ async fn what_was_kept_by_a_clock_far_ahead_is_no_news() {
     let before = City::kept(store.clone(), Clock::manual(later)).await;
     until_kept(&before.endpoint).await;
     let mut before = before;
-    before.report(scattered(&before, 0..20)).await;
+    before.report(scattered(&before, 1..21)).await;
     before.stop().await; // with its last flush
     let mut again = City::kept(store, Clock::manual(start())).await;
     until_kept(&again.endpoint).await;
     let looked = || async { (count(&again).await == 0).then_some(()) };
     within(COUNTED_WITHIN, || "nobody is known", looked).await;
-    again.report(scattered(&again, 0..20)).await;
+    again.report(scattered(&again, 1..21)).await;
     assert_eq!(count(&again).await, 20);
     again.stop().await;
 }
