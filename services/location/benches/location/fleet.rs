@@ -39,8 +39,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn heading_deg(&self) -> u16 {
-        u16::from(self.heading) * 360 / 256
+    pub fn heading_deg(&self) -> u32 {
+        u32::from(self.heading) * 360 / 256
     }
 }
 
