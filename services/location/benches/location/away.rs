@@ -110,9 +110,11 @@ impl<'a> Load<'a> {
         let every =
             Duration::from_secs_f64(BATCH as f64 * PING_EVERY / self.fleet.drivers.len() as f64);
         let (client, fleet) = (&self.hexcab.client, &mut self.fleet);
+        let (asked, over) = (&self.asked, std::cell::Cell::new(false));
         let pinging = async {
             let mut ticks = tokio::time::interval(every);
-            loop {
+            // To its end: what is sent is to be kept.
+            while !over.get() {
                 ticks.tick().await;
                 let batch = rpc::batch(fleet, Clock::system().now().timestamp_millis());
                 let call = Instant::now();
@@ -121,23 +123,28 @@ impl<'a> Load<'a> {
                 let answer = ReportPingsResponse::decode(answer)?;
                 ensure!(usize::try_from(answer.accepted)? == BATCH, "{answer:?}");
             }
+            Ok(())
         };
-        let asked = &self.asked;
         let asking = async {
             let mut ticks = tokio::time::interval(QUERY_EVERY);
             for (number, query) in asked.iter().cycle().enumerate() {
+                if over.get() {
+                    break;
+                }
                 ticks.tick().await;
                 let call = Instant::now();
-                client.call(number + 1, "FindNearby", query.clone()).await?;
+                let query = query.clone();
+                client.call(number + 1, "FindNearby", query).await?;
                 answered.record(u64::try_from(call.elapsed().as_micros())?)?;
             }
-            anyhow::Ok(())
+            Ok(())
         };
-        let ended = tokio::select! {
-            refused = pinging => { let never: anyhow::Result<()> = refused; never?; None }
-            refused = asking => { refused?; None }
-            ended = end => Some(ended),
+        let ending = async {
+            let ended = end.await;
+            over.set(true);
+            anyhow::Ok(ended)
         };
+        let (ended, (), ()) = tokio::try_join!(ending, pinging, asking)?;
         let ms = |took: &Histogram<u64>, quantile| took.value_at_quantile(quantile) as f64 / 1e3;
         println!(
             "{store:>12} {:6.0} {:10.2} {:6.2} {:8.2} {:12.2} {:6.2} {:8.2} {:10.1}",
@@ -152,7 +159,7 @@ impl<'a> Load<'a> {
         );
         self.pings += usize::try_from(pinged.len())? * BATCH;
         self.queries += usize::try_from(answered.len())?;
-        ended.context("the load ended by itself")
+        Ok(ended)
     }
 }
 
