@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use crate::{Api, collector::Collector, eventually};
+use crate::{Api, PATIENCE, collector::Collector, eventually};
 
 /// City seconds per second: fast, and still slow enough that a 15 s offer can be answered on a busy machine.
 const SPEED: &str = "20";
@@ -19,8 +19,6 @@ const SPEED: &str = "20";
 pub const SERVICES: [&str; 7] = [
     "sandbox", "location", "trip", "pricing", "payment", "dispatch", "gateway",
 ];
-/// What they stand on.
-pub const STORES: [&str; 2] = ["postgres", "kafka"];
 
 /// A running city.
 pub struct City {
@@ -95,6 +93,12 @@ impl City {
         city
     }
 
+    /// What its services stand on: postgres and kafka, in the local stack (`HEXCAB_STACK=local`) cassandra too.
+    pub fn stores(&self) -> Vec<String> {
+        let stores = self.file["stores"].as_object().expect("stores");
+        stores.keys().cloned().collect()
+    }
+
     /// Its clock.
     pub fn clock(&self) -> Clock {
         let spec = self.file["clock"].as_str().expect("a clock");
@@ -139,14 +143,19 @@ impl City {
 
     /// Waits until every service is healthy.
     pub async fn until_healthy(&self) {
-        eventually("every service is healthy", || async {
-            let status = self.control("GET", "/status").await;
-            let services = status["services"].as_array()?;
-            services
-                .iter()
-                .all(|service| service["complaint"].is_null())
-                .then_some(())
-        })
+        // Cassandra takes its time where much else runs.
+        hexcab_testkit::within(
+            PATIENCE * 3,
+            || "every service is healthy",
+            || async {
+                let status = self.control("GET", "/status").await;
+                let services = status["services"].as_array()?;
+                services
+                    .iter()
+                    .all(|service| service["complaint"].is_null())
+                    .then_some(())
+            },
+        )
         .await;
     }
 

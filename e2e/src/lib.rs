@@ -20,7 +20,7 @@ pub mod telemetry;
 use std::{future::Future, time::Duration};
 
 pub use api::{Answer, Api, new_key};
-pub use city::{City, SERVICES, STORES};
+pub use city::{City, SERVICES};
 pub use driver::Driver;
 pub use rider::Rider;
 

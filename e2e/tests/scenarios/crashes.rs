@@ -34,8 +34,9 @@ pub async fn of_each_process_cost_only_delay(city: Arc<City>) {
         &report_path,
     ];
     let (simulated, ()) = tokio::join!(city.run("hexcab-simulator", &arguments), async {
-        for name in hexcab_e2e::SERVICES.into_iter().chain(hexcab_e2e::STORES) {
-            city.kill(name).await;
+        let services = hexcab_e2e::SERVICES.into_iter().map(str::to_owned);
+        for name in services.chain(city.stores()) {
+            city.kill(&name).await;
         }
     });
     assert_eq!(simulated.0, 0, "{}", simulated.1);

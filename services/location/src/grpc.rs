@@ -100,8 +100,8 @@ impl Locations {
     }
 
     /// With what others heard, by a store.
-    pub fn with_store(mut self, store: Store) -> Self {
-        self.store = Some(Arc::new(store));
+    pub fn with_store(mut self, store: Arc<Store>) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -267,15 +267,7 @@ impl LocationService for Locations {
         request: Request<pb::WatchAreaRequest>,
     ) -> Result<Response<Self::WatchAreaStream>, Status> {
         let (watch, interval) = parse::watch(&self.index, request.get_ref())?;
-        let Self {
-            index,
-            clock,
-            shutdown,
-            store: _,
-        } = self.clone();
-        Ok(Response::new(watch::answers(
-            index, clock, shutdown, watch, interval,
-        )))
+        Ok(Response::new(watch::answers(self.clone(), watch, interval)))
     }
 
     async fn get_driver_track(
@@ -324,6 +316,9 @@ impl LocationService for Locations {
         let asked = request.get_ref();
         let city = parse::city(&self.index, &asked.city)?;
         let max_age_ms = parse::max_age_ms(asked.max_age_ms, "max_age_ms")?;
+        if let Some(store) = &self.store {
+            store.look_everywhere(city).await;
+        }
         let mut census = self.index.census(city, max_age_ms, self.clock.now());
         while census.step() {
             tokio::task::yield_now().await;

@@ -121,6 +121,10 @@ pub struct PortPlan {
     pub kafka: u16,
     /// Kafka's own quorum, in the local stack.
     pub kafka_controller: u16,
+    /// Cassandra, in the local stack.
+    pub cassandra: u16,
+    /// Where it would be found by other nodes.
+    pub cassandra_nodes: u16,
 }
 
 /// Ports that somebody asked for.
@@ -144,6 +148,9 @@ pub struct WantedPorts {
     /// Port of Kafka [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub kafka_port: Option<u16>,
+    /// Port of Cassandra, with --stack local [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub cassandra_port: Option<u16>,
 }
 
 impl PortPlan {
@@ -160,6 +167,7 @@ impl PortPlan {
         let control = asked(wanted.control_port)?;
         let postgres = asked(wanted.postgres_port)?;
         let kafka = asked(wanted.kafka_port)?;
+        let cassandra = asked(wanted.cassandra_port)?;
         let mut or_free = |port: Option<u16>| port.map_or_else(|| ports.take(None), Ok);
         let mut services = [0; Service::ALL.len()];
         for (service, port) in Service::ALL.into_iter().zip(&mut services) {
@@ -175,6 +183,8 @@ impl PortPlan {
             webhook: or_free(None)?,
             kafka: or_free(kafka)?,
             kafka_controller: or_free(None)?,
+            cassandra: or_free(cassandra)?,
+            cassandra_nodes: or_free(None)?,
         })
     }
 
@@ -324,7 +334,14 @@ impl Wiring<'_> {
 
     fn own(&self, service: Service, environment: &mut Environment) {
         match service {
-            Service::Location => {}
+            Service::Location => match self.stores {
+                Stores::Embedded => {}
+                Stores::Local => {
+                    let own = Node::Service(service);
+                    let port = self.links.port(own, Node::Cassandra, self.ports.cassandra);
+                    environment.set("STORE__NODES", listen(port));
+                }
+            },
             Service::Sandbox => {
                 environment.set("API_KEY_FILE", self.processor_key.display());
                 let (own, payment) = (Node::Service(service), Node::Service(Service::Payment));
@@ -489,6 +506,8 @@ mod tests {
             plan.webhook,
             plan.kafka,
             plan.kafka_controller,
+            plan.cassandra,
+            plan.cassandra_nodes,
         ];
         let all: BTreeSet<u16> = plan.services.into_iter().chain(rest).collect();
         assert_eq!(all.len(), Service::ALL.len() + rest.len());
