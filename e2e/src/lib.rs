@@ -12,13 +12,15 @@ mod api;
 mod city;
 mod driver;
 pub mod guards;
+mod jaeger;
+mod keeper;
 mod rider;
 pub mod spans;
 
 use std::{future::Future, time::Duration};
 
 pub use api::{Answer, Api, new_key};
-pub use city::{City, SERVICES, STORES};
+pub use city::{City, Has, SERVICES, STORES};
 pub use driver::Driver;
 pub use rider::Rider;
 

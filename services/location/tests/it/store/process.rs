@@ -34,6 +34,10 @@ struct Replica {
 
 impl Replica {
     async fn start(store: &StoreConfig) -> Self {
+        Self::with(store, &[]).await
+    }
+
+    async fn with(store: &StoreConfig, more: &[&str]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         drop(listener);
@@ -45,6 +49,7 @@ impl Replica {
         ];
         let child = Command::new(env!("CARGO_BIN_EXE_hexcab-location"))
             .args(sets.iter().flat_map(|set| ["--set", set]))
+            .args(more.iter().flat_map(|set| ["--set", *set]))
             // What the tests are told by HEXCAB_TEST_… is no key of the service's.
             .env_clear()
             .stdout(Stdio::null())
@@ -201,4 +206,31 @@ async fn settled(client: &mut Client) -> i64 {
         known = now;
         pause(Duration::from_secs(1)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_makes_the_tables_that_a_replica_which_makes_none_does_without() {
+    let without = Command::new(env!("CARGO_BIN_EXE_hexcab-location"))
+        .arg("migrate")
+        .env_clear()
+        .stderr(Stdio::null())
+        .status();
+    assert!(!without.unwrap().success(), "there is no store to migrate");
+    let Some(store) = keyspace().await else {
+        return;
+    };
+    let migrate = || {
+        Command::new(env!("CARGO_BIN_EXE_hexcab-location"))
+            .args(["migrate", "--set", &format!("store.nodes={}", store.nodes)])
+            .args(["--set", &format!("store.keyspace={}", store.keyspace)])
+            .env_clear()
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+    };
+    let mut replica = Replica::with(&store, &["store.make_tables=false"]).await;
+    assert_eq!(count(&mut replica.client).await, Some(0), "it serves");
+    assert!(migrate().success() && migrate().success());
+    until_kept(&replica.endpoint).await;
+    replica.kill();
 }
