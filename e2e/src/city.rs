@@ -65,7 +65,10 @@ impl Has {
         given("HEXCAB_GATEWAY")?;
         let (variable, why) = match self {
             Self::Api => return None,
-            Self::Inside => ("HEXCAB_CITY_DIR", "looks inside: HEXCAB_CITY_DIR is not set"),
+            Self::Inside => (
+                "HEXCAB_CITY_DIR",
+                "looks inside: HEXCAB_CITY_DIR is not set",
+            ),
             Self::Spans => ("HEXCAB_JAEGER", "looks at spans: HEXCAB_JAEGER is not set"),
             Self::Keeper => (
                 "HEXCAB_COMPOSE_PROJECT",
@@ -205,11 +208,7 @@ impl City {
     pub async fn hexcab(&self, arguments: &[&str]) -> (i32, String) {
         self.run(
             "hexcab",
-            &[
-                arguments,
-                &["--dir", &self.dir.display().to_string()],
-            ]
-            .concat(),
+            &[arguments, &["--dir", &self.dir.display().to_string()]].concat(),
         )
         .await
     }

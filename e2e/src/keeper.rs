@@ -98,7 +98,8 @@ impl City {
         let before = self.life(name).await;
         match &self.keeper {
             Keeper::Launcher { .. } => {
-                self.control("POST", &format!("/services/{name}/kill")).await;
+                self.control("POST", &format!("/services/{name}/kill"))
+                    .await;
             }
             // Whom docker was told to kill, docker does not start again by itself.
             Keeper::Compose { .. } => {

@@ -91,7 +91,9 @@ impl Spans {
             Self::Own(collector) => {
                 let traces = collector.traces.lock();
                 let found = traces.iter().filter(|(_, spans)| spans.iter().any(is_of));
-                found.map(|(id, spans)| (id.clone(), spans.clone())).collect()
+                found
+                    .map(|(id, spans)| (id.clone(), spans.clone()))
+                    .collect()
             }
             Self::Jaeger(jaeger) => crate::jaeger::with_tag(jaeger, OF_TRIP, trip).await,
             Self::None => Vec::new(),

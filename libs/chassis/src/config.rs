@@ -309,7 +309,10 @@ async fn ask_http(listen: String) -> anyhow::Result<()> {
         let request = format!("GET /healthz HTTP/1.0\r\nHost: {listen}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        stream.take(MAX_STATUS_LINE).read_to_end(&mut answer).await?;
+        stream
+            .take(MAX_STATUS_LINE)
+            .read_to_end(&mut answer)
+            .await?;
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
     };
     let answer = tokio::time::timeout(HEALTH_TIMEOUT, asking).await??;

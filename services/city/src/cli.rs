@@ -442,6 +442,9 @@ pub struct TokenArguments {
     /// As whom [default: somebody new]
     #[arg(long, value_name = "UUID")]
     pub id: Option<Uuid>,
+    /// Ask this sign-in, such as a cluster's, and no running city
+    #[arg(long, value_name = "URL", conflicts_with = "dir")]
+    pub sign_in: Option<String>,
 }
 
 /// As what one calls.

@@ -30,7 +30,10 @@ pub async fn run(command: ClusterCommand, stop: Stop) -> anyhow::Result<ExitCode
         ClusterCommand::Keys { dir } => {
             std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
             Keys::make(&dir)?;
-            say::step(format_args!("{}: keys and secrets are there", dir.display()));
+            say::step(format_args!(
+                "{}: keys and secrets are there",
+                dir.display()
+            ));
         }
         ClusterCommand::Topics { brokers, replicas } => {
             topics::make(&brokers, replicas).await?;

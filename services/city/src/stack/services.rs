@@ -9,13 +9,7 @@ use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Stores,
-    child::Spec,
-    folder::Folder,
-    health::Probe,
-    keys::Keys,
-    links::Links,
-    node::Node,
+    Stores, child::Spec, folder::Folder, health::Probe, keys::Keys, links::Links, node::Node,
     ports::Ports,
 };
 
@@ -308,7 +302,10 @@ impl Wiring<'_> {
         }
         let closed = !matches!(service, Service::Sandbox | Service::Gateway);
         if closed {
-            environment.set("SERVER__SERVICE_TOKEN_FILE", self.keys.service_token.display());
+            environment.set(
+                "SERVER__SERVICE_TOKEN_FILE",
+                self.keys.service_token.display(),
+            );
         }
     }
 

@@ -61,14 +61,13 @@ pub async fn make(bootstrap: &str, replicas: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn make_once(
-    admin: &AdminClient<DefaultClientContext>,
-    replicas: i32,
-) -> anyhow::Result<()> {
+async fn make_once(admin: &AdminClient<DefaultClientContext>, replicas: i32) -> anyhow::Result<()> {
     let all = all();
     let wanted: Vec<NewTopic<'_>> = all
         .iter()
-        .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(replicas)))
+        .map(|(name, partitions)| {
+            NewTopic::new(name, *partitions, TopicReplication::Fixed(replicas))
+        })
         .collect();
     let options = AdminOptions::new()
         .request_timeout(Some(ANSWER))
