@@ -3,7 +3,7 @@
 //! Of a city that is up already they are told by the environment: `HEXCAB_GATEWAY` and `HEXCAB_SIGN_IN` where apps find it,
 //! `HEXCAB_CLOCK` its clock unless that is the machine's. With that alone, scenarios that look inside are skipped. They
 //! run too with `HEXCAB_CITY_DIR`, a folder whose city.json says where all the rest is, as `hexcab up` writes it;
-//! `HEXCAB_JAEGER`, a Jaeger that has its spans; `HEXCAB_COMPOSE_PROJECT`, by which docker knows its containers.
+//! `HEXCAB_JAEGER` and `HEXCAB_PROMETHEUS`, which have its spans and numbers; `HEXCAB_COMPOSE_PROJECT`, by which docker knows its containers.
 
 use std::{
     path::{Path, PathBuf},
@@ -40,6 +40,7 @@ pub struct City {
     /// Every span of it.
     pub spans: Spans,
     pub(crate) keeper: Keeper,
+    prometheus: Option<String>,
     /// The folder of city.json.
     dir: PathBuf,
     scratch: tempfile::TempDir,
@@ -57,14 +58,21 @@ pub enum Has {
     Spans,
     /// Somebody who kills its processes and starts them again.
     Keeper,
+    /// A Prometheus that has its numbers, which only a cluster has.
+    Prometheus,
 }
 
 impl Has {
+    /// Whether there is a point in scenarios that need it. `./dev city` has no Prometheus, and no city of theirs.
+    pub fn is_asked_for(self) -> bool {
+        self != Self::Prometheus || given(PROMETHEUS).is_some()
+    }
+
     /// Why a scenario that needs it cannot run; none when it can.
     pub fn lacking(self) -> Option<&'static str> {
         given("HEXCAB_GATEWAY")?;
         let (variable, why) = match self {
-            Self::Api => return None,
+            Self::Api | Self::Prometheus => return None,
             Self::Inside => (
                 "HEXCAB_CITY_DIR",
                 "looks inside: HEXCAB_CITY_DIR is not set",
@@ -78,6 +86,8 @@ impl Has {
         given(variable).is_none().then_some(why)
     }
 }
+
+const PROMETHEUS: &str = "HEXCAB_PROMETHEUS";
 
 fn given(variable: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "tests find their city here")]
@@ -122,6 +132,7 @@ impl City {
             spans: given("HEXCAB_JAEGER").map_or(Spans::None, Spans::Jaeger),
             keeper: given("HEXCAB_COMPOSE_PROJECT")
                 .map_or(Keeper::Nobody, |project| Keeper::Compose { project }),
+            prometheus: given(PROMETHEUS),
             file,
             dir: dir.unwrap_or_default(),
             scratch: tempfile::tempdir().expect("a folder"),
@@ -173,6 +184,7 @@ impl City {
             keeper: Keeper::Launcher {
                 control: text("control"),
             },
+            prometheus: None,
             file,
             dir: dir.path().to_owned(),
             scratch: dir,
@@ -180,6 +192,11 @@ impl City {
         };
         city.until_healthy().await;
         city
+    }
+
+    /// The address of the Prometheus that has its numbers.
+    pub fn prometheus(&self) -> Option<&str> {
+        self.prometheus.as_deref()
     }
 
     /// Its clock.

@@ -207,3 +207,87 @@ fn every_guard_names_a_test_that_is_there() {
             .collect(),
     );
 }
+
+/// What is between the first and the next backtick or quote after this, in every line that has it.
+fn quoted_after<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
+    let starts = text.match_indices(before);
+    let rest = starts.map(|(at, _)| text[at + before.len()..].trim_start());
+    rest.filter_map(|rest| {
+        let quote = rest.chars().next().filter(|c| "\"`".contains(*c))?;
+        rest[1..].split(quote).next()
+    })
+    .collect()
+}
+
+#[test]
+fn every_number_is_in_the_table_and_nothing_else() {
+    let sources = files(&["libs", "services"], "rs");
+    let kinds = ["Counter::new(", "Gauge::new(", "Histogram::new("];
+    let mut said: Vec<&str> = sources
+        .iter()
+        .flat_map(|(_, text)| kinds.iter().flat_map(|kind| quoted_after(text, kind)))
+        .filter(|name| name.starts_with("hexcab."))
+        .collect();
+    said.sort_unstable();
+    let page = std::fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
+    let listed: Vec<&str> = page
+        .lines()
+        .flat_map(|line| quoted_after(line, "| "))
+        .filter(|name| name.starts_with("hexcab.") && !name.contains('/'))
+        .collect();
+    assert_eq!(said, listed, "docs/telemetry.md is sorted by name");
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_a_test() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let (rules, tests) = (
+        read("infra/prometheus/alerts.yml"),
+        read("infra/prometheus/alerts.test.yml"),
+    );
+    let names: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(names.len() > 5);
+    for name in names {
+        let page = format!("docs/runbooks/{name}.md");
+        assert!(root().join(&page).exists(), "{page} is missing");
+        assert!(rules.contains(&format!("runbook: {page}")), "{name}");
+        let fires = format!("alertname: {name}\n        exp_alerts:\n");
+        assert!(tests.contains(&fires), "{name} fires in no test");
+    }
+}
+
+#[test]
+fn the_images_of_a_cluster_are_pinned_in_one_place() {
+    let env = std::fs::read_to_string(root().join("infra/.env")).unwrap();
+    let pinned: Vec<(&str, &str)> = env
+        .lines()
+        .filter_map(|line| line.split_once("_IMAGE="))
+        .collect();
+    for (name, image) in &pinned {
+        let is_ours = *name == "HEXCAB";
+        assert!(
+            is_ours || image.contains(':') && !image.ends_with(":latest"),
+            "{image}"
+        );
+    }
+    for (path, text) in files(&["infra"], "yaml") {
+        let images = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("image: "));
+        let loose: Vec<&str> = images
+            .filter(|image| !image.starts_with("${") && !image.starts_with("{{"))
+            .collect();
+        assert!(loose.is_empty(), "{}: {loose:?}", name(&path));
+    }
+    let dockerfile = std::fs::read_to_string(root().join("infra/Dockerfile")).unwrap();
+    for argument in ["RUST", "BASE"] {
+        let (_, image) = pinned.iter().find(|(name, _)| *name == argument).unwrap();
+        assert!(
+            dockerfile.contains(&format!("ARG {argument}_IMAGE={image}\n")),
+            "{argument}"
+        );
+    }
+}
