@@ -71,19 +71,20 @@ impl Has {
     /// Why a scenario that needs it cannot run; none when it can.
     pub fn lacking(self) -> Option<&'static str> {
         given("HEXCAB_GATEWAY")?;
-        let (variable, why) = match self {
-            Self::Api | Self::Prometheus => return None,
-            Self::Inside => (
-                "HEXCAB_CITY_DIR",
-                "looks inside: HEXCAB_CITY_DIR is not set",
-            ),
-            Self::Spans => ("HEXCAB_JAEGER", "looks at spans: HEXCAB_JAEGER is not set"),
-            Self::Keeper => (
-                "HEXCAB_COMPOSE_PROJECT",
-                "kills processes: HEXCAB_COMPOSE_PROJECT is not set",
-            ),
+        let inside = ("HEXCAB_CITY_DIR", "looks inside: HEXCAB_CITY_DIR is not set");
+        let spans = ("HEXCAB_JAEGER", "looks at spans: HEXCAB_JAEGER is not set");
+        let kills = (
+            "HEXCAB_COMPOSE_PROJECT",
+            "kills processes: HEXCAB_COMPOSE_PROJECT is not set",
+        );
+        let wanted = match self {
+            Self::Api | Self::Prometheus => vec![],
+            Self::Inside => vec![inside],
+            Self::Spans => vec![inside, spans],
+            Self::Keeper => vec![inside, kills],
         };
-        given(variable).is_none().then_some(why)
+        let mut lacking = wanted.iter().filter(|(name, _)| given(name).is_none());
+        lacking.next().map(|(_, why)| *why)
     }
 }
 
