@@ -3,7 +3,7 @@
 //! Of a city that is up already they are told by the environment: `HEXCAB_GATEWAY` and `HEXCAB_SIGN_IN` where apps find it,
 //! `HEXCAB_CLOCK` its clock unless that is the machine's. With that alone, scenarios that look inside are skipped. They
 //! run too with `HEXCAB_CITY_DIR`, a folder whose city.json says where all the rest is, as `hexcab up` writes it;
-//! `HEXCAB_JAEGER` and `HEXCAB_PROMETHEUS`, which have its spans and numbers; `HEXCAB_COMPOSE_PROJECT`, by which docker knows its containers.
+//! `HEXCAB_JAEGER` and `HEXCAB_PROMETHEUS`, which have its spans and numbers; `HEXCAB_REPLICAS`, when it has two of each service; `HEXCAB_COMPOSE_PROJECT`, by which docker knows its containers.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,6 +27,10 @@ const SPEED: &str = "20";
 /// Every service that a city runs, in the order they are started.
 pub const SERVICES: [&str; 7] = [
     "sandbox", "location", "trip", "pricing", "payment", "dispatch", "gateway",
+];
+/// Those of which a cluster may have two, the second called `…-2`.
+pub const REPLICATED: [&str; 6] = [
+    "location", "trip", "pricing", "payment", "dispatch", "gateway",
 ];
 /// What they stand on.
 pub const STORES: [&str; 2] = ["postgres", "kafka"];
@@ -60,18 +64,27 @@ pub enum Has {
     Keeper,
     /// A Prometheus that has its numbers, which only a cluster has.
     Prometheus,
+    /// Two of every service of [`REPLICATED`], and a keeper.
+    Replicas,
 }
 
 impl Has {
-    /// Whether there is a point in scenarios that need it. `./dev city` has no Prometheus, and no city of theirs.
+    /// Whether there is a point in scenarios that need it: `hexcab up` starts no Prometheus, and one of each service.
     pub fn is_asked_for(self) -> bool {
-        self != Self::Prometheus || given(PROMETHEUS).is_some()
+        match self {
+            Self::Api | Self::Inside | Self::Spans | Self::Keeper => true,
+            Self::Prometheus => given(PROMETHEUS).is_some(),
+            Self::Replicas => given(REPLICAS).is_some(),
+        }
     }
 
     /// Why a scenario that needs it cannot run; none when it can.
     pub fn lacking(self) -> Option<&'static str> {
         given("HEXCAB_GATEWAY")?;
-        let inside = ("HEXCAB_CITY_DIR", "looks inside: HEXCAB_CITY_DIR is not set");
+        let inside = (
+            "HEXCAB_CITY_DIR",
+            "looks inside: HEXCAB_CITY_DIR is not set",
+        );
         let spans = ("HEXCAB_JAEGER", "looks at spans: HEXCAB_JAEGER is not set");
         let kills = (
             "HEXCAB_COMPOSE_PROJECT",
@@ -81,7 +94,7 @@ impl Has {
             Self::Api | Self::Prometheus => vec![],
             Self::Inside => vec![inside],
             Self::Spans => vec![inside, spans],
-            Self::Keeper => vec![inside, kills],
+            Self::Keeper | Self::Replicas => vec![inside, kills],
         };
         let mut lacking = wanted.iter().filter(|(name, _)| given(name).is_none());
         lacking.next().map(|(_, why)| *why)
@@ -89,6 +102,7 @@ impl Has {
 }
 
 const PROMETHEUS: &str = "HEXCAB_PROMETHEUS";
+const REPLICAS: &str = "HEXCAB_REPLICAS";
 
 fn given(variable: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "tests find their city here")]

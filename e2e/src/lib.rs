@@ -20,7 +20,7 @@ pub mod spans;
 use std::{future::Future, time::Duration};
 
 pub use api::{Answer, Api, new_key};
-pub use city::{City, Has, SERVICES, STORES};
+pub use city::{City, Has, REPLICATED, SERVICES, STORES};
 pub use driver::Driver;
 pub use rider::Rider;
 

@@ -7,6 +7,22 @@ use serde_json::Value;
 
 /// Every process is killed once while the simulator sends riders; every request has an end, and the invariants hold.
 pub async fn of_each_process_cost_only_delay(city: Arc<City>) {
+    under_load(
+        &city,
+        &[hexcab_e2e::SERVICES.as_slice(), &hexcab_e2e::STORES].concat(),
+    )
+    .await;
+}
+
+/// The same with two of every service: one of each is killed, then the other.
+pub async fn of_each_replica_cost_only_delay(city: Arc<City>) {
+    let ones = hexcab_e2e::REPLICATED;
+    let others = ones.map(|name| format!("{name}-2"));
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    under_load(&city, &[ones.as_slice(), &others].concat()).await;
+}
+
+async fn under_load(city: &City, killed: &[&str]) {
     let report = city.scratch("crashes.json");
     let report_path = report.display().to_string();
     let text = |key: &str| city.file[key].as_str().expect("an address").to_owned();
@@ -34,7 +50,7 @@ pub async fn of_each_process_cost_only_delay(city: Arc<City>) {
         &report_path,
     ];
     let (simulated, ()) = tokio::join!(city.run("hexcab-simulator", &arguments), async {
-        for name in hexcab_e2e::SERVICES.into_iter().chain(hexcab_e2e::STORES) {
+        for name in killed {
             city.kill(name).await;
         }
     });

@@ -100,6 +100,7 @@ fn all() -> Vec<Scenario> {
         Pickup Inside money::in_cash_makes_the_driver_owe_what_is_not_his,
         Pickup Inside money::is_tipped_given_back_and_paid_out,
         City Keeper crashes::of_each_process_cost_only_delay,
+        City Replicas crashes::of_each_replica_cost_only_delay,
         City Keeper stores::broker_that_dies_costs_only_delay,
         City Keeper stores::database_that_dies_costs_only_delay,
         City Inside invariants::hold_after_all_that,
