@@ -1,5 +1,5 @@
-//! A collector: a real OTLP receiver that keeps every span it gets, to be asked about a trace; of numbers and log lines it
-//! keeps who says what.
+//! The spans of a city, to be asked about a trace: a real OTLP receiver that keeps every one it gets, or the city's Jaeger. Of
+//! numbers and log lines the receiver keeps who says what.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -102,26 +102,57 @@ impl Collector {
     pub fn url(&self) -> String {
         self.url.clone()
     }
+}
 
-    /// Spans of other traces that say they are of this trip: a hop that began a trace of its own.
-    pub fn astray(&self, trip: &str, trace: &str) -> Vec<Span> {
-        let traces = self.traces.lock();
-        let others = traces.iter().filter(|(id, _)| *id != trace);
-        let of_trip = |span: &&Span| {
-            span.attributes
-                .get("hexcab.trip.id")
-                .is_some_and(|id| id.ends_with(trip))
+/// Where the spans of a city are.
+#[derive(Debug, Clone)]
+pub enum Spans {
+    /// Here: it sends them to us.
+    Own(Collector),
+    /// In the Jaeger of this address.
+    Jaeger(String),
+    /// Nobody knows.
+    None,
+}
+
+/// What a span that is of a trip says it is of.
+const OF_TRIP: &str = "hexcab.trip.id";
+
+impl Spans {
+    /// The collector of a city that sends to us.
+    pub fn own(&self) -> Option<&Collector> {
+        match self {
+            Self::Own(collector) => Some(collector),
+            Self::Jaeger(_) | Self::None => None,
+        }
+    }
+
+    /// Every trace with a span that says it is of this trip, by its id: one, that of the ride.
+    pub async fn of_trip(&self, trip: &str) -> Vec<(String, Vec<Span>)> {
+        let is_of = |span: &Span| {
+            let said = span.attributes.get(OF_TRIP);
+            said.is_some_and(|id| id.ends_with(trip))
         };
-        others
-            .flat_map(|(_, spans)| spans)
-            .filter(of_trip)
-            .cloned()
-            .collect()
+        match self {
+            Self::Own(collector) => {
+                let traces = collector.traces.lock();
+                let found = traces.iter().filter(|(_, spans)| spans.iter().any(is_of));
+                found
+                    .map(|(id, spans)| (id.clone(), spans.clone()))
+                    .collect()
+            }
+            Self::Jaeger(jaeger) => crate::jaeger::with_tag(jaeger, OF_TRIP, trip).await,
+            Self::None => Vec::new(),
+        }
     }
 
     /// The spans of a trace so far.
-    pub fn trace(&self, id: &str) -> Trace {
-        Trace(self.traces.lock().get(id).cloned().unwrap_or_default())
+    pub async fn trace(&self, id: &str) -> Trace {
+        Trace(match self {
+            Self::Own(collector) => collector.traces.lock().get(id).cloned().unwrap_or_default(),
+            Self::Jaeger(jaeger) => crate::jaeger::trace(jaeger, id).await,
+            Self::None => Vec::new(),
+        })
     }
 }
 

@@ -14,13 +14,15 @@ mod city;
 pub mod collector;
 mod driver;
 pub mod guards;
+mod jaeger;
+mod keeper;
 mod rider;
 pub mod telemetry;
 
 use std::{future::Future, time::Duration};
 
 pub use api::{Answer, Api, new_key};
-pub use city::{City, SERVICES};
+pub use city::{City, Has, REPLICATED, SERVICES};
 pub use driver::Driver;
 pub use rider::Rider;
 

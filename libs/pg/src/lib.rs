@@ -2,6 +2,7 @@
 //!
 //! - [`Pg`] a pool with time limits; [`Pg::serializable`] and [`Pg::idempotent`] are the only ways to change anything,
 //!   beside [`Pg::one_trip`] for a change that is one statement
+//! - [`Pg::migrate`] a service's tables; [`Pg::connect_migrated`] waits until somebody else has made them
 //! - [`PgError`] told apart by what the caller will do
 //! - [`embedded`] a private Postgres from the system's own binaries, for the embedded city and for tests
 //!
@@ -11,6 +12,7 @@ mod breaker;
 pub mod embedded;
 mod error;
 mod one_trip;
+mod schema;
 mod tries;
 mod tx;
 
@@ -21,7 +23,6 @@ use hexcab_telemetry::metrics::{Gauge, KeyValue};
 use serde::{Deserialize, Serialize};
 use sqlx::{
     PgPool,
-    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -59,6 +60,9 @@ pub struct PgConfig {
     pub statement_timeout_ms: u64,
     /// `lock_timeout`, milliseconds.
     pub lock_timeout_ms: u64,
+    /// Whether a service that starts brings its database up to date. Off where `hexcab-… migrate` does, once for all
+    /// replicas: then a service waits until it was done.
+    pub migrate_at_start: bool,
 }
 
 impl Default for PgConfig {
@@ -70,6 +74,7 @@ impl Default for PgConfig {
             acquire_timeout_ms: 1_000,
             statement_timeout_ms: 2_000,
             lock_timeout_ms: 500,
+            migrate_at_start: true,
         }
     }
 }
@@ -143,14 +148,6 @@ impl Pg {
             database,
             name,
         })
-    }
-
-    /// Applies the service's migrations. Several replicas may do so at once: one does, the others wait.
-    ///
-    /// # Errors
-    /// When one fails, or the database has other ones.
-    pub async fn migrate(&self, migrator: &Migrator) -> Result<(), PgError> {
-        Ok(migrator.run(&self.pool).await?)
     }
 
     /// The pool, for reads that need no transaction.

@@ -5,6 +5,7 @@
 mod away;
 mod cancelled;
 mod one_trip;
+mod schema;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -5,16 +5,16 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use hexcab_chassis::token;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use super::keys::{Keys, write_private};
 
 /// The file that says where everything is.
 pub const CITY_FILE: &str = "city.json";
@@ -186,34 +186,12 @@ impl Folder {
         self.path.join("crash-points").join(service)
     }
 
-    /// A secret's file, made with `content` if it is not there.
+    /// Its keys and secrets; what is not there is made.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn secret(&self, name: &str, content: &str) -> anyhow::Result<PathBuf> {
-        let path = self.path.join("keys").join(name);
-        if !path.exists() {
-            write_private(&path, content)?;
-        }
-        Ok(path)
-    }
-
-    /// An Ed25519 key pair's files, private and public, made if they are not there.
-    ///
-    /// # Errors
-    /// When they cannot be made.
-    pub fn keys(&self, name: &str) -> anyhow::Result<KeyFiles> {
-        let path = |kind| self.path.join("keys").join(format!("{name}-{kind}.pem"));
-        let files = KeyFiles {
-            private: path("private"),
-            public: path("public"),
-        };
-        if !(files.private.exists() && files.public.exists()) {
-            let (private, public) = token::generate_keys()?;
-            write_private(&files.private, &private)?;
-            write_private(&files.public, &public)?;
-        }
-        Ok(files)
+    /// When one cannot be written.
+    pub fn keys(&self) -> anyhow::Result<Keys> {
+        Keys::make(&self.path.join("keys"))
     }
 
     /// Says where everything is, for other commands.
@@ -259,15 +237,6 @@ impl Folder {
     }
 }
 
-/// The two files of a key pair.
-#[derive(Debug, Clone)]
-pub struct KeyFiles {
-    /// Signs; PKCS #8 in PEM.
-    pub private: PathBuf,
-    /// Checks; SPKI in PEM.
-    pub public: PathBuf,
-}
-
 fn home() -> Option<PathBuf> {
     std::env::var_os("HOME")
         .map(PathBuf::from)
@@ -279,34 +248,9 @@ fn last() -> Option<PathBuf> {
     Some(PathBuf::from(text.trim()))
 }
 
-fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
-    let opened = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    opened
-        .and_then(|mut file| file.write_all(content.as_bytes()))
-        .with_context(|| format!("write {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_made_once_and_are_private() {
-        let outer = tempfile::tempdir().unwrap();
-        let folder = Folder::open(Some(&outer.path().join("city"))).unwrap();
-        let files = folder.keys("user").unwrap();
-        let first = std::fs::read_to_string(&files.private).unwrap();
-        let again = folder.keys("user").unwrap();
-        assert_eq!(std::fs::read_to_string(again.private).unwrap(), first);
-        assert_eq!(
-            files.private.metadata().unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-    }
 
     #[test]
     fn a_temporary_folder_goes_with_its_city_and_a_named_one_stays() {

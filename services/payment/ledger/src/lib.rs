@@ -134,7 +134,12 @@ pub enum Outcome {
 /// # Errors
 /// When they cannot be applied.
 pub async fn migrate(pg: &Pg) -> Result<(), PgError> {
+    pg.migrate(&migrator()).await
+}
+
+/// The migrations behind [`migrate`].
+pub fn migrator() -> sqlx::migrate::Migrator {
     let mut migrator = sqlx::migrate!("./migrations");
     migrator.dangerous_set_table_name("_hexcab_ledger_migrations");
-    pg.migrate(&migrator).await
+    migrator
 }
