@@ -239,6 +239,11 @@ impl Stack {
         self.running.file.lock().clone()
     }
 
+    /// Its folder stays when it has stopped.
+    pub fn keep_folder(&self) {
+        self.running.folder.keep();
+    }
+
     /// Its folder.
     pub fn dir(&self) -> &Path {
         self.running.folder.path()

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -117,7 +118,7 @@ impl CityFile {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    temporary: Option<tempfile::TempDir>,
+    temporary: Mutex<Option<tempfile::TempDir>>,
 }
 
 impl Folder {
@@ -158,7 +159,10 @@ impl Folder {
             std::fs::create_dir_all(&part)?;
             std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700))?;
         }
-        Ok(Self { path, temporary })
+        Ok(Self {
+            path,
+            temporary: Mutex::new(temporary),
+        })
     }
 
     /// Its path.
@@ -168,7 +172,14 @@ impl Folder {
 
     /// Whether it goes when the city ends.
     pub fn is_temporary(&self) -> bool {
-        self.temporary.is_some()
+        self.temporary.lock().is_some()
+    }
+
+    /// Stays when the city has gone, although it is a temporary one: somebody has to look into it.
+    pub fn keep(&self) {
+        if let Some(temporary) = self.temporary.lock().take() {
+            let _path = temporary.keep();
+        }
     }
 
     /// The log of a service.
@@ -253,13 +264,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_temporary_folder_goes_with_its_city_and_a_named_one_stays() {
+    fn a_temporary_folder_goes_with_its_city_and_a_named_or_kept_one_stays() {
         let outer = tempfile::tempdir().unwrap();
         let named = Folder::open(Some(outer.path())).unwrap();
         let temporary = Folder::open(None).unwrap();
         let path = temporary.path().to_owned();
         drop((named, temporary));
         assert!(!path.exists() && outer.path().exists());
+        let kept = Folder::open(None).unwrap();
+        let path = kept.path().to_owned();
+        kept.keep();
+        drop(kept);
+        assert!(path.exists());
+        std::fs::remove_dir_all(path).unwrap();
     }
 
     #[test]
