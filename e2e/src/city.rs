@@ -17,9 +17,10 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::{
-    Api, eventually,
+    Api,
+    collector::{Collector, Spans},
+    eventually,
     keeper::Keeper,
-    spans::{Collector, Spans},
 };
 
 /// City seconds per second: fast, and still slow enough that a 15 s offer can be answered on a busy machine.
@@ -32,8 +33,6 @@ pub const SERVICES: [&str; 7] = [
 pub const REPLICATED: [&str; 6] = [
     "location", "trip", "pricing", "payment", "dispatch", "gateway",
 ];
-/// What they stand on.
-pub const STORES: [&str; 2] = ["postgres", "kafka"];
 
 /// A running city.
 pub struct City {
@@ -60,6 +59,8 @@ pub enum Has {
     Inside,
     /// Its spans.
     Spans,
+    /// Its numbers and log lines, which only a city of their own sends here.
+    Numbers,
     /// Somebody who kills its processes and starts them again.
     Keeper,
     /// A Prometheus that has its numbers, which only a cluster has.
@@ -72,7 +73,7 @@ impl Has {
     /// Whether there is a point in scenarios that need it: `hexcab up` starts no Prometheus, and one of each service.
     pub fn is_asked_for(self) -> bool {
         match self {
-            Self::Api | Self::Inside | Self::Spans | Self::Keeper => true,
+            Self::Api | Self::Inside | Self::Spans | Self::Numbers | Self::Keeper => true,
             Self::Prometheus => given(PROMETHEUS).is_some(),
             Self::Replicas => given(REPLICAS).is_some(),
         }
@@ -94,6 +95,9 @@ impl Has {
             Self::Api | Self::Prometheus => vec![],
             Self::Inside => vec![inside],
             Self::Spans => vec![inside, spans],
+            Self::Numbers => {
+                return Some("looks at numbers, which go to this city's own collector");
+            }
             Self::Keeper | Self::Replicas => vec![inside, kills],
         };
         let mut lacking = wanted.iter().filter(|(name, _)| given(name).is_none());
@@ -207,6 +211,14 @@ impl City {
         };
         city.until_healthy().await;
         city
+    }
+
+    /// What its services stand on: postgres and kafka, in the local stack (`HEXCAB_STACK=local`) cassandra too.
+    pub fn stores(&self) -> Vec<String> {
+        match self.file["stores"].as_object() {
+            Some(stores) => stores.keys().cloned().collect(),
+            None => ["postgres", "kafka"].map(str::to_owned).to_vec(),
+        }
     }
 
     /// The address of the Prometheus that has its numbers.

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::spans::Span;
+use crate::collector::Span;
 
 /// How far back is looked, microseconds.
 const LOOKBACK_US: i64 = 3_600_000_000;

@@ -5,7 +5,7 @@ use std::{process::Stdio, time::Duration};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{City, SERVICES, STORES, eventually};
+use crate::{City, PATIENCE, SERVICES, eventually};
 
 /// Who it is.
 #[derive(Debug)]
@@ -49,7 +49,9 @@ impl City {
 
     /// Waits until every service is healthy, as far as that can be seen.
     pub async fn until_healthy(&self) {
-        eventually("every service is healthy", || async {
+        // Cassandra takes its time where much else runs.
+        let (patience, what) = (PATIENCE * 3, || "every service is healthy");
+        hexcab_testkit::within(patience, what, || async {
             match &self.keeper {
                 Keeper::Launcher { .. } => {
                     let status = self.control("GET", "/status").await;
@@ -58,8 +60,9 @@ impl City {
                     services.iter().all(healthy).then_some(())
                 }
                 Keeper::Compose { .. } => {
-                    for name in SERVICES.into_iter().chain(STORES) {
-                        let health = self.inspect(name, "{{.State.Health.Status}}").await;
+                    let services = SERVICES.into_iter().map(str::to_owned);
+                    for name in services.chain(self.stores()) {
+                        let health = self.inspect(&name, "{{.State.Health.Status}}").await;
                         (health == "healthy").then_some(())?;
                     }
                     Some(())

@@ -18,6 +18,7 @@ mod quotes;
 mod races;
 mod ride;
 mod stores;
+mod telemetry;
 mod trace;
 
 use std::{
@@ -77,6 +78,7 @@ fn all() -> Vec<Scenario> {
         Pickup Inside ride::is_carried_from_quote_to_money,
         Pickup Inside ride::is_carried_by_websocket_and_by_grpc,
         Pickup Spans trace::of_a_ride_is_one_tree_over_every_hop,
+        Pickup Numbers telemetry::that_is_emitted_is_what_is_listed,
         Pickup Inside bookings::wait_for_their_time_and_are_driven,
         Nothing Api bookings::can_be_called_off_for_nothing_and_leave_room_for_a_ride_now,
         Nothing Api quotes::expire,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use hexcab_e2e::{City, eventually, spans::Trace};
+use hexcab_e2e::{City, collector::Trace, eventually};
 use hexcab_proto::payment::v1::IntentState;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 

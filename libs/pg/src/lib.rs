@@ -19,6 +19,7 @@ mod tx;
 use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use hexcab_chassis::Secret;
+use hexcab_telemetry::metrics::{Gauge, KeyValue};
 use serde::{Deserialize, Serialize};
 use sqlx::{
     PgPool,
@@ -32,6 +33,12 @@ use one_trip::Lines;
 
 pub use error::{PgError, PgFailure};
 pub use tx::Tx;
+
+static CONNECTIONS: Gauge = Gauge::new(
+    "db.client.connection.count",
+    "{connection}",
+    "connections to Postgres, by database and whether they are in use",
+);
 
 /// How often it is looked whether Postgres answers.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -79,6 +86,7 @@ pub struct Pg {
     lines: Arc<Lines>,
     breaker: Arc<Breaker>,
     database: String,
+    name: String,
 }
 
 impl Pg {
@@ -119,6 +127,9 @@ impl Pg {
                 ("idle_in_transaction_session_timeout", "5s".to_owned()),
             ])
             .options(more.iter().copied());
+        // Of one database there may be several, each with the rights of another role.
+        let role = more.iter().find(|(key, _)| *key == "role");
+        let name = role.map_or(application, |(_, role)| role).to_owned();
         let database = options.get_database().unwrap_or_default().to_owned();
         let breaker = Breaker::new(options.clone()).map_err(sqlx::Error::Io)?;
         let breaker = Arc::new(breaker);
@@ -135,6 +146,7 @@ impl Pg {
             lines,
             breaker,
             database,
+            name,
         })
     }
 
@@ -186,6 +198,7 @@ impl Pg {
         loop {
             let is_there = self.is_there().await;
             component.set(is_there);
+            self.measure();
             let next = async {
                 if is_there {
                     return tokio::time::sleep(WATCH_EVERY).await;
@@ -198,6 +211,16 @@ impl Pg {
                 () = next => {}
                 () = shutdown.cancelled() => return Ok(()),
             }
+        }
+    }
+
+    fn measure(&self) {
+        let (open, idle) = (self.pool.size(), self.pool.num_idle());
+        let used = (open as usize).saturating_sub(idle);
+        for (state, many) in [("used", used), ("idle", idle)] {
+            let state = KeyValue::new("db.client.connection.state", state);
+            let name = KeyValue::new("db.client.connection.pool.name", self.name.clone());
+            CONNECTIONS.set(many as f64, &[name, state]);
         }
     }
 }

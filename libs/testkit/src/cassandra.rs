@@ -5,42 +5,27 @@
 //! `HEXCAB_TEST_CASSANDRA=host:port` names one that runs already.
 
 use std::{
-    fmt::Write as _,
     io::Read as _,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
     time::{Duration, Instant},
 };
 
+use hexcab_jars::cassandra::{Installed, Ports, Program};
+
 use crate::database::remove_left;
 
-/// Which jars, after a line with the name of their folder.
-const JARS: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../infra/local/cassandra/jars.sha256"
-));
-const SETTINGS: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../infra/local/cassandra/cassandra.yaml"
-));
-const LOGGING: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../infra/local/cassandra/logback.xml"
-));
-const JAVA: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../infra/local/cassandra/java.options"
-));
 /// How long it may take to come up: a machine may have much else to do.
 const START_MAX: Duration = Duration::from_secs(240);
 /// Its folder is named after this and the process.
 const PREFIX: &str = "hexcab-test-cassandra-";
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Ends Java with whoever holds its input's other end: a static is never dropped, and a test may be killed.
-const GUARD: &str = r#""$@" </dev/null & java=$!; cat >/dev/null; kill -9 "$java"; wait "$java""#;
+/// Ends Java with whoever holds its input's other end: a static is never dropped, and a test may be killed. Its first
+/// argument is a file for Java's process id.
+const GUARD: &str = r#""$@" </dev/null & java=$!; echo "$java" >"$0"; cat >/dev/null; kill -9 "$java"; wait "$java""#;
 
 /// A node.
 #[derive(Debug)]
@@ -53,7 +38,7 @@ pub struct Cassandra {
 #[derive(Debug)]
 struct Own {
     child: Option<Child>,
-    class_path: String,
+    program: Program,
     folder: tempfile::TempDir,
 }
 
@@ -77,10 +62,10 @@ pub fn cassandra() -> Option<&'static Cassandra> {
 impl Cassandra {
     /// A node of one's own, for a test that stops it; none where it cannot be. Blocks.
     pub fn start() -> Option<Self> {
-        let class_path = match class_path() {
-            Ok(class_path) => class_path,
+        let installed = match Installed::find() {
+            Ok(installed) => installed,
             Err(why) => {
-                eprintln!("SKIPPED, as there is no Cassandra: {why}");
+                eprintln!("SKIPPED, as there is no Cassandra: {why:#}");
                 return None;
             }
         };
@@ -89,13 +74,16 @@ impl Cassandra {
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
             .expect("a temporary directory");
-        let (clients, nodes) = (free_port(), free_port());
-        settle(folder.path(), clients, nodes);
+        let ports = Ports {
+            clients: free_port(),
+            nodes: free_port(),
+        };
+        let program = installed.program(folder.path(), ports);
         let mut cassandra = Self {
-            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, clients)),
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.clients)),
             own: Some(Own {
                 child: None,
-                class_path,
+                program: program.expect("make Cassandra's folder ready"),
                 folder,
             }),
         };
@@ -115,6 +103,32 @@ impl Cassandra {
     pub fn kill(&mut self) {
         let own = self.own.as_mut().expect("it is ours to kill");
         own.stop();
+    }
+
+    /// It stands still (SIGSTOP) until [`Self::go_on`]: alive, silent, holding its connections.
+    ///
+    /// # Panics
+    /// When somebody else runs it.
+    pub fn hold(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on.
+    ///
+    /// # Panics
+    /// When somebody else runs it.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let own = self.own.as_ref().expect("it is ours to hold up");
+        let java = std::fs::read_to_string(own.pid_file()).expect("its process id");
+        let done = Command::new("kill").args([signal, java.trim()]).status();
+        assert!(
+            done.is_ok_and(|done| done.success()),
+            "kill {signal} {java}"
+        );
     }
 
     /// Starts it after [`Self::kill`], at the same address; waits until it is up.
@@ -142,31 +156,20 @@ impl Own {
             .append(true)
             .open(home.join("log"))
             .expect("open the log");
-        let agent = self.class_path.split(':').find(|jar| jar.contains("jamm-"));
         let mut command = Command::new("sh");
         command
-            .args(["-c", GUARD, "sh", &java()])
-            .args(options())
-            .arg(format!("-javaagent:{}", agent.expect("jamm is listed")))
-            .arg(format!(
-                "-Dcassandra.config=file://{}/cassandra.yaml",
-                home.display()
-            ))
-            .arg(format!(
-                "-Dlogback.configurationFile={}/logback.xml",
-                home.display()
-            ))
-            .arg(format!("-Dcassandra.storagedir={}", home.display()))
-            .arg(format!("-Djava.io.tmpdir={}", home.display()))
-            .args([
-                "-cp",
-                &self.class_path,
-                "org.apache.cassandra.service.CassandraDaemon",
-            ])
+            .args(["-c", GUARD])
+            .arg(self.pid_file())
+            .arg(&self.program.program)
+            .args(&self.program.arguments)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the log twice"))
             .stderr(log);
         self.child = Some(command.spawn().expect("start sh"));
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.folder.path().join("pid")
     }
 
     fn stop(&mut self) {
@@ -191,56 +194,6 @@ impl Drop for Own {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// What Java takes, without comments.
-fn options() -> impl Iterator<Item = &'static str> {
-    JAVA.lines()
-        .filter(|line| !line.starts_with('#'))
-        .flat_map(str::split_whitespace)
-}
-
-/// Writes its settings.
-fn settle(home: &Path, clients: u16, nodes: u16) {
-    let mut settings = SETTINGS.replace(
-        "seeds: \"127.0.0.1\"",
-        &format!("seeds: \"127.0.0.1:{nodes}\""),
-    );
-    let _ = write!(
-        settings,
-        "\nlisten_address: 127.0.0.1\nrpc_address: 127.0.0.1\nnative_transport_port: {clients}\nstorage_port: {nodes}\n"
-    );
-    std::fs::write(home.join("cassandra.yaml"), settings).expect("write the settings");
-    std::fs::write(home.join("logback.xml"), LOGGING).expect("write the settings of the log");
-}
-
-fn class_path() -> Result<String, String> {
-    let remedy = "run `./dev setup local`";
-    Command::new(java())
-        .arg("-version")
-        .output()
-        .map_err(|error| format!("{} does not run ({error}): {remedy}", java()))?;
-    let mut lines = JARS.lines();
-    let name = lines.next().and_then(|line| line.strip_prefix("# "));
-    let folder = cache().join(name.expect("a list of jars begins with the name of their folder"));
-    let jars = lines.filter_map(|line| line.split_once("  "));
-    let jars: Vec<PathBuf> = jars.map(|(_, jar)| folder.join(jar)).collect();
-    if let Some(missing) = jars.iter().find(|jar| !jar.is_file()) {
-        return Err(format!("{} is not there: {remedy}", missing.display()));
-    }
-    let jars = jars.iter().map(|jar| jar.display().to_string());
-    Ok(jars.collect::<Vec<_>>().join(":"))
-}
-
-#[expect(clippy::disallowed_methods, reason = "as the launcher finds them")]
-fn cache() -> PathBuf {
-    let home = || PathBuf::from(std::env::var("HOME").unwrap_or("/root".to_owned()));
-    std::env::var("HEXCAB_CACHE").map_or_else(|_| home().join(".cache/hexcab"), PathBuf::from)
-}
-
-#[expect(clippy::disallowed_methods, reason = "as the launcher finds it")]
-fn java() -> String {
-    std::env::var("JAVA_HOME").map_or("java".to_owned(), |home| format!("{home}/bin/java"))
 }
 
 fn free_port() -> u16 {

@@ -1,20 +1,20 @@
 //! A whole city on this machine: Postgres, Kafka, a receiver of spans, sign-in, and every service as its own process.
 //!
 //! Reading order: [`services`] what there is, [`process`] what each is to us, [`child`] one that we start, the stores
-//! [`database`] and [`kafka`] (our own [`broker`], or the real one from its [`jars`]), [`receiver`], [`sign_in`], [`control`] the
+//! [`database`], [`kafka`] (our own [`broker`], or the real one) and [`cassandra`], [`receiver`], [`sign_in`], [`control`] the
 //! launcher's own endpoint, [`folder`] and [`keys`] what is on disk, [`ports`] and [`open_files`] what the machine gives.
 //! Invariants: stores are up before the services that stand on them, and go after them; a city is up when every one is
 //! healthy; nothing is left when it has stopped, also when the launcher is killed. Does not: link any service, touch
 //! their data.
 
 pub mod broker;
+pub mod cassandra;
 pub mod child;
 pub mod control;
 pub mod database;
 pub mod folder;
 mod harm;
 pub mod health;
-pub mod jars;
 pub mod kafka;
 pub mod keys;
 pub mod links;
@@ -42,11 +42,12 @@ use hexcab_pg::embedded::Durability;
 use parking_lot::Mutex;
 
 use crate::{say, stop::Stop, tally::Tally};
+use cassandra::Cassandra;
 use child::Child;
 use database::Database;
 use folder::{CityFile, Folder, ServiceEntry, StoreEntry};
 use health::Probe;
-use kafka::{Kafka, Topics, local::Installed};
+use kafka::{Kafka, Topics};
 use links::Links;
 use node::Node;
 use ports::Ports;
@@ -55,8 +56,8 @@ use receiver::Receiver;
 use services::{PortPlan, Service, WantedPorts, Wiring, listen, url};
 use sign_in::Issuer;
 
-/// How long services may take to become healthy.
-const READY_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long a store or a service may take to become healthy. Cassandra takes 10 s, and minutes on a machine with much else to do.
+const READY_TIMEOUT: Duration = Duration::from_secs(180);
 /// How often they are asked.
 const READY_POLL: Duration = Duration::from_millis(50);
 /// A service that died this often before it was healthy is not waited for any longer.
@@ -72,7 +73,7 @@ pub enum Stores {
     /// Nothing to install: a broker of our own with Kafka's protocol, empty at each start
     #[default]
     Embedded,
-    /// As in production, on this machine: Apache Kafka (`./dev setup local`)
+    /// As in production, on this machine: Apache Kafka and Apache Cassandra (`./dev setup local`)
     Local,
 }
 
@@ -83,6 +84,43 @@ impl Stores {
             Self::Embedded => "embedded",
             Self::Local => "local",
         }
+    }
+}
+
+/// What the local stack runs on beside Postgres, as found on this machine.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    kafka: kafka::local::Installed,
+    cassandra: cassandra::Installed,
+}
+
+impl Programs {
+    /// Looks for them.
+    ///
+    /// # Errors
+    /// When something is missing: what, and what to do.
+    pub fn find() -> anyhow::Result<Self> {
+        Ok(Self {
+            kafka: kafka::local::Installed::find()?,
+            cassandra: cassandra::Installed::find()?,
+        })
+    }
+
+    /// Reads every jar and compares it; says where they are. Blocks.
+    ///
+    /// # Errors
+    /// When one is another than it should be: which.
+    pub fn check(&self) -> anyhow::Result<String> {
+        let each = [self.kafka.jars(), self.cassandra.jars()].map(|jars| {
+            jars.check()?;
+            anyhow::Ok(format!(
+                "{} whole in {}",
+                jars.name(),
+                jars.folder().display()
+            ))
+        });
+        let said: anyhow::Result<Vec<String>> = each.into_iter().collect();
+        Ok(said?.join(", "))
     }
 }
 
@@ -126,7 +164,7 @@ pub struct Running {
     started: Instant,
     links: Links,
     receiver: Receiver,
-    kafka: Kafka,
+    backing: Backing,
     /// The stores and the services, in the order they are started.
     members: Vec<Member>,
     /// The services' processes, to be started.
@@ -154,9 +192,9 @@ impl Stack {
         let begun = Instant::now();
         open_files::allow_many();
         say::title(format_args!("hexcab: starting the city {}", options.city));
-        let installed = match options.stores {
+        let programs = match options.stores {
             Stores::Embedded => None,
-            Stores::Local => Some(Installed::find()?),
+            Stores::Local => Some(Programs::find()?),
         };
         let folder = Folder::open(options.dir.as_deref())?;
         let binaries = services::binaries()?;
@@ -182,7 +220,7 @@ impl Stack {
                 folder,
                 &binaries,
                 (ports, plan),
-                (database, installed),
+                (database, programs),
             )
             .await?,
             stop: stop.clone(),
@@ -252,34 +290,22 @@ async fn assemble(
     folder: Folder,
     binaries: &Path,
     (ports, plan): (Ports, PortPlan),
-    (database, installed): (Arc<Database>, Option<Installed>),
+    (database, programs): (Arc<Database>, Option<Programs>),
 ) -> anyhow::Result<Arc<Running>> {
     let (endpoints, supervisors) = (Tasks::new(), Tasks::new());
-    let kafka = match kafka_child(installed.as_ref(), &folder, binaries, &plan, &database) {
-        Ok(child) => {
-            let log = folder.log(kafka::NAME);
-            Kafka::begin(child, listen(plan.kafka), log, &supervisors)
-        }
+    let made = children(programs.as_ref(), &folder, binaries, &plan, &database);
+    let backing = match made {
+        Ok(children) => Backing::begin(database, children, &folder, &plan, &supervisors),
         Err(error) => {
             database.stop().await;
             folder.withdraw().await;
             return Err(error);
         }
     };
-    match prepare(
-        options,
-        &folder,
-        binaries,
-        plan,
-        (&database, &kafka),
-        &endpoints,
-    )
-    .await
-    {
+    match prepare(options, &folder, binaries, plan, &backing, &endpoints).await {
         Err(error) => {
             endpoints.stop(ENDPOINTS_STOP).await;
-            kafka.child().stop().await;
-            database.stop().await;
+            backing.stop().await;
             folder.withdraw().await;
             Err(error)
         }
@@ -298,7 +324,7 @@ async fn assemble(
             started: Instant::now(),
             links,
             receiver,
-            kafka,
+            backing,
             members,
             services,
             endpoints,
@@ -307,25 +333,99 @@ async fn assemble(
     }
 }
 
-fn kafka_child(
-    installed: Option<&Installed>,
+/// What services stand on beside Postgres, not started yet.
+struct Children {
+    kafka: (Child, Topics),
+    cassandra: Option<Child>,
+}
+
+fn children(
+    programs: Option<&Programs>,
     folder: &Folder,
     binaries: &Path,
     ports: &PortPlan,
     database: &Database,
-) -> anyhow::Result<(Child, Topics)> {
+) -> anyhow::Result<Children> {
     let log = folder.log(kafka::NAME);
-    let Some(installed) = installed else {
+    let Some(Programs { kafka, cassandra }) = programs else {
         let child = kafka::embedded::child(binaries, ports.kafka, database.url(), &log)?;
-        return Ok((child, Topics::Own));
+        return Ok(Children {
+            kafka: (child, Topics::Own),
+            cassandra: None,
+        });
     };
-    say::step(format_args!("{}: starting it", installed.name()));
-    let ports = kafka::local::Ports {
+    say::step(format_args!(
+        "{}, {}: starting them",
+        kafka.name(),
+        cassandra.name()
+    ));
+    let kafka_ports = kafka::local::Ports {
         clients: ports.kafka,
         controller: ports.kafka_controller,
     };
-    let child = installed.child(&folder.path().join(kafka::NAME), ports, &log)?;
-    Ok((child, Topics::Made))
+    let home = folder.path().join(kafka::NAME);
+    Ok(Children {
+        kafka: (kafka.child(&home, kafka_ports, &log)?, Topics::Made),
+        cassandra: Some(cassandra::child(cassandra, folder, ports)?),
+    })
+}
+
+/// What the services stand on, running.
+struct Backing {
+    database: Arc<Database>,
+    kafka: Kafka,
+    /// In the local stack.
+    cassandra: Option<Cassandra>,
+}
+
+impl Backing {
+    fn begin(
+        database: Arc<Database>,
+        Children { kafka, cassandra }: Children,
+        folder: &Folder,
+        ports: &PortPlan,
+        tasks: &Tasks,
+    ) -> Self {
+        let log = folder.log(kafka::NAME);
+        Self {
+            database,
+            kafka: Kafka::begin(kafka, listen(ports.kafka), log, tasks),
+            cassandra: cassandra.map(|child| {
+                let log = folder.log(cassandra::NAME);
+                Cassandra::begin(child, listen(ports.cassandra), log, tasks)
+            }),
+        }
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let mut members = vec![
+            Member {
+                name: database::NAME,
+                process: self.database.clone(),
+                probe: Probe::Postgres(format!("{}postgres", self.database.url())),
+                log: self.database.log(),
+            },
+            Member {
+                name: kafka::NAME,
+                process: self.kafka.child(),
+                probe: self.kafka.probe(),
+                log: self.kafka.log(),
+            },
+        ];
+        members.extend(self.cassandra.as_ref().map(|cassandra| Member {
+            name: cassandra::NAME,
+            process: cassandra.child(),
+            probe: cassandra.probe(),
+            log: cassandra.log(),
+        }));
+        members
+    }
+
+    async fn stop(&self) {
+        for member in self.members().iter().rev() {
+            member.process.stop().await;
+        }
+    }
 }
 
 struct Prepared {
@@ -341,7 +441,7 @@ async fn prepare(
     folder: &Folder,
     binaries: &Path,
     ports: PortPlan,
-    (database, kafka): (&Arc<Database>, &Kafka),
+    backing: &Backing,
     endpoints: &Tasks,
 ) -> anyhow::Result<Prepared> {
     let receiver = Receiver::start(ports.otlp, options.otlp.as_deref(), endpoints).await?;
@@ -349,7 +449,7 @@ async fn prepare(
     let issuer = Issuer::new(&std::fs::read_to_string(&keys.user.private)?)?;
     sign_in::serve(loopback(ports.sign_in), issuer, endpoints).await?;
     let links = if options.faults {
-        Links::start(&ports).await?
+        Links::start(options.stores, &ports).await?
     } else {
         Links::default()
     };
@@ -358,30 +458,21 @@ async fn prepare(
         folder,
         ports,
         links: &links,
-        postgres: database.url().to_owned(),
-        brokers: kafka.bootstrap().to_owned(),
+        postgres: backing.database.url().to_owned(),
+        brokers: backing.kafka.bootstrap().to_owned(),
         stores: options.stores,
         otlp: url(ports.otlp),
+        lines: options.otlp.is_some(),
         clock: options.clock.to_string(),
         faults: options.faults,
         city: options.city.clone(),
         data: options.data.clone(),
         keys,
     };
-    let mut members = vec![
-        Member {
-            name: database::NAME,
-            process: database.clone(),
-            probe: Probe::Postgres(format!("{}postgres", database.url())),
-            log: database.log(),
-        },
-        Member {
-            name: kafka::NAME,
-            process: kafka.child(),
-            probe: kafka.probe(),
-            log: kafka.log(),
-        },
-    ];
+    let mut members = backing.members();
+    let stores = members.iter();
+    let stores = stores.map(|store| (store.name.to_owned(), StoreEntry { pid: None }));
+    let file = city_file(&wiring, stores.collect());
     let mut services = Vec::new();
     for service in Service::ALL {
         let child = Arc::new(Child::new(wiring.spec(service)?));
@@ -394,7 +485,7 @@ async fn prepare(
         });
     }
     Ok(Prepared {
-        file: city_file(&wiring),
+        file,
         links,
         receiver,
         members,
@@ -402,7 +493,7 @@ async fn prepare(
     })
 }
 
-fn city_file(wiring: &Wiring<'_>) -> CityFile {
+fn city_file(wiring: &Wiring<'_>, stores: BTreeMap<String, StoreEntry>) -> CityFile {
     let ports = &wiring.ports;
     let entry = |service| ServiceEntry {
         grpc: ports.url(service),
@@ -422,9 +513,7 @@ fn city_file(wiring: &Wiring<'_>) -> CityFile {
         city: wiring.city.clone(),
         pid: std::process::id(),
         stack: wiring.stores.name().to_owned(),
-        stores: [database::NAME, kafka::NAME]
-            .map(|store| (store.to_owned(), StoreEntry { pid: None }))
-            .into(),
+        stores,
         services: Service::ALL
             .map(|service| (service.name().to_owned(), entry(service)))
             .into(),
@@ -443,8 +532,14 @@ impl Running {
             .members
             .split_at(self.members.len() - Service::ALL.len());
         self.until_healthy(stores).await?;
-        self.kafka.make_topics().await?;
-        say::step(format_args!("kafka on {}", self.kafka.bootstrap()));
+        let Backing {
+            kafka, cassandra, ..
+        } = &self.backing;
+        kafka.make_topics().await?;
+        say::step(format_args!("kafka on {}", kafka.bootstrap()));
+        if let Some(cassandra) = cassandra {
+            say::step(format_args!("cassandra on {}", cassandra.address()));
+        }
         for child in &self.services {
             let child = child.clone();
             self.supervisors.spawn("child", async move {

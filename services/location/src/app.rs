@@ -7,6 +7,7 @@ use hexcab_bus::Producer;
 use hexcab_chassis::{BoundServer, Clock, GrpcServer, Readiness, Tasks};
 use hexcab_cities::City;
 use hexcab_proto::FILE_DESCRIPTOR_SET;
+use hexcab_types::ProductId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -42,7 +43,8 @@ impl App {
     /// # Errors
     /// When a city cannot be read or the port is taken.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
-        let index = Arc::new(FleetIndex::new(products_of(&config.cities)?));
+        let cities = read_cities(&config.cities)?;
+        let index = Arc::new(FleetIndex::new(cities.iter().map(products_of)));
         let tasks = Tasks::new();
         let shutdown = tasks.shutdown();
         let mut service = Locations::new(index.clone(), clock.clone(), shutdown.clone());
@@ -52,10 +54,13 @@ impl App {
             Readiness::new(),
             FILE_DESCRIPTOR_SET,
         );
+        let mut kept = None;
         if !config.store.nodes.is_empty() {
             let health = Readiness::new();
-            let store = Store::start(&config.store, index.clone(), clock.clone(), &tasks, &health);
-            service = service.with_store(store);
+            let (index, clock) = (index.clone(), clock.clone());
+            let store = Store::start(&config.store, index, clock, &cities, &tasks, &health);
+            let store = kept.insert(Arc::new(store));
+            service = service.with_store(store.clone());
             server = server.beside(store::HEALTH, health);
         }
         for method in QUIET_METHODS {
@@ -68,6 +73,7 @@ impl App {
         if config.supply_interval_ms > 0 {
             let reporter = SupplyReporter {
                 index: index.clone(),
+                store: kept,
                 clock: clock.clone(),
                 producer: Producer::connect(&config.kafka).context("kafka producer")?,
                 interval: Duration::from_millis(config.supply_interval_ms),
@@ -93,18 +99,16 @@ impl App {
     }
 }
 
-fn products_of(cities: &[String]) -> anyhow::Result<Vec<(String, Vec<hexcab_types::ProductId>)>> {
-    let read = cities.iter().map(|name| {
-        let city = City::load(name).with_context(|| format!("city {name}"))?;
-        Ok((
-            city.id.to_string(),
-            city.products
-                .into_iter()
-                .map(|product| product.id)
-                .collect(),
-        ))
-    });
+fn read_cities(names: &[String]) -> anyhow::Result<Vec<City>> {
+    let read = names
+        .iter()
+        .map(|name| City::load(name).with_context(|| format!("city {name}")));
     read.collect()
+}
+
+fn products_of(city: &City) -> (String, Vec<ProductId>) {
+    let products = city.products.iter().map(|product| product.id.clone());
+    (city.id.to_string(), products.collect())
 }
 
 async fn sweep(

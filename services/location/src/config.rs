@@ -35,7 +35,11 @@ impl Default for Config {
             server: ServerConfig::default(),
             store: StoreConfig::default(),
             kafka: BusConfig::default(),
-            telemetry: TelemetryConfig::default(),
+            telemetry: TelemetryConfig {
+                // The store's driver says every second that the store is away; [`crate::store`] says it once.
+                log: "info,scylla=off".to_owned(),
+                ..TelemetryConfig::default()
+            },
             clock: ClockConfig::default(),
             cities: vec!["sf".to_owned()],
             supply_interval_ms: 5_000,

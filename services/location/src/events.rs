@@ -1,7 +1,8 @@
 //! What location tells the city: how many drivers are free where, counted every few seconds of the city's clock.
 //!
 //! A count is not durable state: it goes straight to the broker, and one that cannot be sent is dropped, as the next is
-//! better. Invariant: nothing here is waited for by a ping.
+//! better. Each replica counts the whole city, what others heard included as far as the store knows it: whichever count is
+//! the newest is the count. Invariant: nothing here is waited for by a ping.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,16 +12,25 @@ use hexcab_proto::{
     convert::to_timestamp,
     location::v1::{SupplyCell, SupplyCounted},
 };
+use hexcab_telemetry::metrics::{Gauge, KeyValue};
 use hexcab_types::{Cell, Timestamp};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::FleetIndex;
+use crate::{domain::FleetIndex, store::Store};
+
+static AVAILABLE: Gauge = Gauge::new(
+    "hexcab.location.available",
+    "{driver}",
+    "drivers who are free and were seen lately, by city",
+);
 
 /// Counts and publishes supply.
 pub struct SupplyReporter {
     /// Who is where.
     pub index: Arc<FleetIndex>,
+    /// What other replicas heard, if it is kept.
+    pub store: Option<Arc<Store>>,
     /// The city's clock.
     pub clock: Clock,
     /// To the broker.
@@ -65,14 +75,23 @@ impl SupplyReporter {
     }
 
     async fn report(&self) -> anyhow::Result<()> {
-        let now = self.clock.now();
         for (city, id) in self.index.cities() {
+            if let Some(store) = &self.store {
+                store.look_everywhere(city).await;
+            }
+            let now = self.clock.now();
             let mut census = self.index.census(city, self.max_age_ms, now);
             while census.step() {
                 tokio::task::yield_now().await;
             }
+            let counts = census.counts();
+            let available: u32 = counts.iter().map(|(_, available)| available).sum();
+            AVAILABLE.set(
+                available.into(),
+                &[KeyValue::new("hexcab.city", id.to_owned())],
+            );
             self.producer
-                .publish(supply_counted(id, census.counts(), now))
+                .publish(supply_counted(id, counts, now))
                 .await?;
         }
         Ok(())

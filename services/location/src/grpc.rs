@@ -10,6 +10,7 @@
 //! Does not: log or trace each ping; a fleet sends millions a second.
 
 pub mod codec;
+mod measures;
 mod parse;
 mod watch;
 mod wire;
@@ -99,8 +100,8 @@ impl Locations {
     }
 
     /// With what others heard, by a store.
-    pub fn with_store(mut self, store: Store) -> Self {
-        self.store = Some(Arc::new(store));
+    pub fn with_store(mut self, store: Arc<Store>) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -155,11 +156,14 @@ impl Locations {
             }
             intake.rejected.sort_by_key(|rejected| rejected.index);
         }
+        measures::taken(&taken, intake.rejected.len());
         taken
     }
 
     fn nearby(&self, asked: &Asked, now: Timestamp) -> Vec<Answer> {
-        self.index.nearest(asked.city, &asked.query(), now)
+        let answers = self.index.nearest(asked.city, &asked.query(), now);
+        measures::answered(&answers);
+        answers
     }
 
     /// Has the index know what others heard where this is asked.
@@ -263,15 +267,7 @@ impl LocationService for Locations {
         request: Request<pb::WatchAreaRequest>,
     ) -> Result<Response<Self::WatchAreaStream>, Status> {
         let (watch, interval) = parse::watch(&self.index, request.get_ref())?;
-        let Self {
-            index,
-            clock,
-            shutdown,
-            store: _,
-        } = self.clone();
-        Ok(Response::new(watch::answers(
-            index, clock, shutdown, watch, interval,
-        )))
+        Ok(Response::new(watch::answers(self.clone(), watch, interval)))
     }
 
     async fn get_driver_track(
@@ -320,6 +316,9 @@ impl LocationService for Locations {
         let asked = request.get_ref();
         let city = parse::city(&self.index, &asked.city)?;
         let max_age_ms = parse::max_age_ms(asked.max_age_ms, "max_age_ms")?;
+        if let Some(store) = &self.store {
+            store.look_everywhere(city).await;
+        }
         let mut census = self.index.census(city, max_age_ms, self.clock.now());
         while census.step() {
             tokio::task::yield_now().await;

@@ -8,7 +8,7 @@
 //! - [`domain`] pings, the index, the search
 //! - [`store`] positions kept in ScyllaDB, and read from there; only when it is told where that is
 //! - [`status`] every refusal as a gRPC status
-//! - [`events`] supply for pricing, counted every few seconds
+//! - [`events`] supply for pricing, counted every few seconds; [`metrics`] what it says about itself in numbers
 //!
 //! Does not: wait for the store or the broker before taking a ping.
 
@@ -17,7 +17,8 @@ pub mod config;
 pub mod domain;
 pub mod events;
 pub mod grpc;
-pub mod status;
+pub mod metrics;
+mod status;
 pub mod store;
 
 pub use app::App;

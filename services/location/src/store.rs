@@ -3,7 +3,7 @@
 //!
 //! - [`cql`] the statements, and their tables; [`link`] a session, once there is one
 //! - [`flush`] what was heard goes there, a second later; [`through`] what others heard comes from there, where it is asked
-//!   for; [`warm`] everything comes from there, once
+//!   for ([`places`] which cells that is); [`warm`] everything comes from there, once
 //!
 //! Invariants: nothing here is waited for by a ping; a query waits only for cells that nobody asked about before, at most
 //! [`through::COLD_WAIT`], and not while the store is away. What is not kept yet is in the index, one row a driver: there
@@ -14,24 +14,37 @@
 mod cql;
 mod flush;
 mod link;
+mod places;
 mod through;
 mod warm;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use hexcab_chassis::{Clock, Readiness, Secret, Tasks};
-use hexcab_types::{DriverId, Point};
+use hexcab_cities::City;
+use hexcab_types::{Cell, DriverId, Point};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub use self::cql::StoreError;
-use self::{cql::Cql, flush::Flusher, link::Link, through::Through, warm::Warmer};
+use self::{
+    cql::Cql,
+    flush::Flusher,
+    link::Link,
+    through::{Refresh, Through},
+    warm::Warmer,
+};
 use crate::domain::{
     Batch, CityNumber, FleetIndex, ProductNumber, Sighting, index::intake::Source,
 };
 
 /// The name by which the health service tells whether the store is there. The service itself is healthy without it.
 pub const HEALTH: &str = "hexcab.location.store";
+
+/// How far the clock of another replica may be ahead, milliseconds: what it heard is not known here if it is more.
+const AHEAD_MAX_MS: i64 = 15_000;
+/// Cells of a city that are followed to be counted: 25,000 km².
+const AREA_MAX: usize = 5_000;
 
 /// Where positions are kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +67,8 @@ pub struct StoreConfig {
     pub flush_ms: u64,
     /// How old what is known of a cell may become while it is asked about, milliseconds of real time.
     pub refresh_ms: u64,
+    /// The same for cells that are only counted: those of a whole city.
+    pub count_refresh_ms: u64,
     /// Whether cells are read at all: a replica that is alone knows everything.
     pub read_through: bool,
     /// Whether connections are made to ScyllaDB's port for shards. Cassandra knows none.
@@ -71,6 +86,7 @@ impl Default for StoreConfig {
             make_tables: true,
             flush_ms: 1_000,
             refresh_ms: 600,
+            count_refresh_ms: 2_000,
             read_through: true,
             shard_aware_port: false,
         }
@@ -119,6 +135,7 @@ impl Store {
         config: &StoreConfig,
         index: Arc<FleetIndex>,
         clock: Clock,
+        cities: &[City],
         tasks: &Tasks,
         health: &Readiness,
     ) -> Self {
@@ -139,8 +156,12 @@ impl Store {
             Warmer::new(keeper.clone()).run(shutdown.clone()),
         );
         let through = config.read_through.then(|| {
-            let refresh = Duration::from_millis(config.refresh_ms.max(1));
-            let through = Arc::new(Through::new(keeper.clone(), refresh));
+            let refresh = Refresh {
+                asked: Duration::from_millis(config.refresh_ms.max(1)),
+                counted: Duration::from_millis(config.count_refresh_ms.max(1)),
+            };
+            let through = Through::new(keeper.clone(), refresh, cells_of(&keeper.index, cities));
+            let through = Arc::new(through);
             tasks.spawn("store read", through.clone().run(shutdown));
             through
         });
@@ -151,6 +172,25 @@ impl Store {
     pub async fn look(&self, round: &[Circle]) {
         if let Some(through) = &self.through {
             through.look(round).await;
+        }
+    }
+
+    /// The same in these cells of a map, as [`Self::kept_in`] says.
+    pub async fn look_in(&self, city: CityNumber, kept_in: &[Cell]) {
+        if let Some(through) = &self.through {
+            through.look_in(city, kept_in).await;
+        }
+    }
+
+    /// In which cells drivers are kept who are in these.
+    pub fn kept_in(cells: &[Cell]) -> Vec<Cell> {
+        places::of_cells(cells)
+    }
+
+    /// The same in the whole city: its service area and 2 km round it, a little later than where somebody asks.
+    pub async fn look_everywhere(&self, city: CityNumber) {
+        if let Some(through) = &self.through {
+            through.look_everywhere(city).await;
         }
     }
 
@@ -193,9 +233,29 @@ pub struct Kept {
     seen: Sighting,
 }
 
+/// Where the drivers of each city are.
+fn cells_of(index: &FleetIndex, cities: &[City]) -> HashMap<CityNumber, Vec<Cell>> {
+    let mut all = HashMap::new();
+    for city in cities {
+        let cells = places::of_area(&city.area);
+        if cells.len() > AREA_MAX {
+            tracing::warn!(
+                city = %city.id,
+                cells = cells.len(),
+                "too large to be counted over replicas: counts hold what this one knows"
+            );
+        } else if let Some(number) = index.city(city.id.as_str()) {
+            all.insert(number, cells);
+        }
+    }
+    all
+}
+
 impl Keeper {
-    /// Puts rows into the index; those of cities and products that are not served here are left out.
+    /// Puts rows into the index; those of cities and products that are not served here are left out, and those of a clock
+    /// that is far ahead: of a city that begins again earlier, whose drivers' pings would all be too old.
     fn take(&self, rows: impl IntoIterator<Item = Kept>) {
+        let latest_ms = self.clock.now().timestamp_millis() + AHEAD_MAX_MS;
         let mut batches: Vec<(CityNumber, Batch)> = Vec::new();
         for Kept {
             city,
@@ -203,6 +263,9 @@ impl Keeper {
             seen,
         } in rows
         {
+            if seen.recorded_ms > latest_ms {
+                continue;
+            }
             let Some(city) = self.index.city(&city) else {
                 continue;
             };

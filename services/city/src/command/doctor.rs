@@ -13,8 +13,7 @@ use nix::sys::statvfs::statvfs;
 use crate::{
     cli::DoctorArguments,
     stack::{
-        self,
-        kafka::local::Installed,
+        self, Programs,
         ports::Ports,
         services::{self, PortPlan, Service, WantedPorts},
     },
@@ -184,20 +183,8 @@ async fn try_postgres(dir: Option<&Path>) -> Result<(), EmbeddedError> {
 /// Not needed for a city, but for one with `--stack local`.
 fn local_stack() -> Finding {
     const WHAT: &str = "local stack";
-    let looked = Installed::find().and_then(|installed| {
-        installed.jars().check()?;
-        Ok(installed)
-    });
-    match looked {
-        Ok(installed) => finding(
-            WHAT,
-            Mark::Good,
-            format!(
-                "{} whole in {}",
-                installed.name(),
-                installed.jars().folder().display()
-            ),
-        ),
+    match Programs::find().and_then(|programs| programs.check()) {
+        Ok(said) => finding(WHAT, Mark::Good, said),
         Err(error) => finding(WHAT, Mark::Note, format!("{error:#}")),
     }
 }

@@ -21,6 +21,11 @@ const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff
 /// Where its answer names the question and says whether all is well: length, number 7, error 0.
 const API_VERSIONS_ANSWER: [u8; 6] = [0, 0, 0, 7, 0, 0];
 
+/// The question that every client of Cassandra may begin with: OPTIONS. Version 4, no flags, stream 0, opcode 5, no body.
+const OPTIONS: [u8; 9] = [4, 0, 0, 0, 5, 0, 0, 0, 0];
+/// How its answer begins: an answer of version 4, no flags, stream 0, SUPPORTED.
+const OPTIONS_ANSWER: [u8; 5] = [0x84, 0, 0, 0, 6];
+
 /// How a service is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
@@ -32,6 +37,8 @@ pub enum Probe {
     Postgres(String),
     /// Kafka at this `host:port` says which versions it speaks.
     Kafka(String),
+    /// Cassandra at this `host:port` says what it knows.
+    Cassandra(String),
 }
 
 /// What is wrong with it; none when it is serving.
@@ -41,6 +48,9 @@ pub async fn complaint(probe: &Probe) -> Option<String> {
         Probe::Http(url) => tokio::time::timeout(ASK_TIMEOUT, ask_http(url)).await,
         Probe::Postgres(url) => tokio::time::timeout(ASK_TIMEOUT, ask_postgres(url)).await,
         Probe::Kafka(address) => tokio::time::timeout(ASK_TIMEOUT, ask_kafka(address)).await,
+        Probe::Cassandra(address) => {
+            tokio::time::timeout(ASK_TIMEOUT, ask_cassandra(address)).await
+        }
     };
     asked.unwrap_or_else(|_| Some("does not answer".to_owned()))
 }
@@ -93,16 +103,27 @@ async fn ask_postgres(url: &str) -> Option<String> {
 
 async fn ask_kafka(address: &str) -> Option<String> {
     let mut answer = [0; size_of::<u32>() + API_VERSIONS_ANSWER.len()];
-    let asked = async {
-        let mut connection = TcpStream::connect(address).await?;
-        connection.write_all(&API_VERSIONS).await?;
-        connection.read_exact(&mut answer).await
-    };
-    match asked.await {
+    match ask(address, &API_VERSIONS, &mut answer).await {
         Err(_) => Some("does not listen yet".to_owned()),
-        Ok(_) if answer.ends_with(&API_VERSIONS_ANSWER) => None,
-        Ok(_) => Some("does not speak Kafka's protocol".to_owned()),
+        Ok(()) if answer.ends_with(&API_VERSIONS_ANSWER) => None,
+        Ok(()) => Some("does not speak Kafka's protocol".to_owned()),
     }
+}
+
+async fn ask_cassandra(address: &str) -> Option<String> {
+    let mut answer = [0; OPTIONS_ANSWER.len()];
+    match ask(address, &OPTIONS, &mut answer).await {
+        Err(_) => Some("does not listen yet".to_owned()),
+        Ok(()) if answer == OPTIONS_ANSWER => None,
+        Ok(()) => Some("does not speak Cassandra's protocol".to_owned()),
+    }
+}
+
+/// Says something on a connection of its own, and reads an answer of this length.
+async fn ask(address: &str, question: &[u8], answer: &mut [u8]) -> std::io::Result<()> {
+    let mut connection = TcpStream::connect(address).await?;
+    connection.write_all(question).await?;
+    connection.read_exact(answer).await.map(drop)
 }
 
 #[cfg(test)]
@@ -117,8 +138,12 @@ mod tests {
         let address = silent.local_addr().unwrap().to_string();
         let said = complaint(&Probe::Kafka(address.clone())).await;
         assert_eq!(said.as_deref(), Some("does not answer"));
+        let said = complaint(&Probe::Cassandra(address.clone())).await;
+        assert_eq!(said.as_deref(), Some("does not answer"));
         drop(silent);
-        let said = complaint(&Probe::Kafka(address)).await;
-        assert_eq!(said.as_deref(), Some("does not listen yet"));
+        for probe in [Probe::Kafka(address.clone()), Probe::Cassandra(address)] {
+            let said = complaint(&probe).await;
+            assert_eq!(said.as_deref(), Some("does not listen yet"));
+        }
     }
 }

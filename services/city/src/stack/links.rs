@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use hexcab_proxy::Proxy;
 
 use super::{
+    Stores,
     node::{Link, Node},
     services::{PortPlan, Service},
 };
@@ -23,11 +24,11 @@ use super::{
 pub struct Links(BTreeMap<Link, Proxy>);
 
 impl Links {
-    /// A proxy before everything that listens, for each that connects to it.
+    /// A proxy before everything that listens in this stack, for each that connects to it.
     ///
     /// # Errors
     /// When there is no port for one.
-    pub async fn start(ports: &PortPlan) -> anyhow::Result<Self> {
+    pub async fn start(stores: Stores, ports: &PortPlan) -> anyhow::Result<Self> {
         let mut links = Self::default();
         for service in Service::ALL {
             for peer in service.peers() {
@@ -46,6 +47,13 @@ impl Links {
             Node::Service(Service::Payment),
         );
         links.add(webhooks, ports.webhook).await?;
+        match stores {
+            Stores::Embedded => {}
+            Stores::Local => {
+                let link = Link::new(Node::Service(Service::Location), Node::Cassandra);
+                links.add(link, ports.cassandra).await?;
+            }
+        }
         Ok(links)
     }
 
@@ -89,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn a_city_for_faults_has_a_proxy_between_any_two_and_another_has_none() {
         let plan = PortPlan::find(WantedPorts::default(), &mut Ports::default()).unwrap();
-        let links = Links::start(&plan).await.unwrap();
+        let links = Links::start(Stores::Local, &plan).await.unwrap();
         let named = |text: &str| text.parse::<Link>().unwrap();
         let ports: BTreeSet<u16> = links
             .all()
@@ -104,9 +112,13 @@ mod tests {
             "payment->sandbox",
             "sandbox->payment",
             "clients->gateway",
+            "location->cassandra",
         ] {
             assert!(links.all().contains(&named(link)), "{link}");
         }
+        let embedded = Links::start(Stores::Embedded, &plan).await.unwrap();
+        let kept = named("location->cassandra");
+        assert!(!embedded.all().contains(&kept), "there is no Cassandra");
         let link = named("dispatch->trip");
         assert_ne!(links.port(link.from, link.to, 1), 1);
         assert_eq!(Links::default().port(link.from, link.to, 1), 1);

@@ -20,6 +20,8 @@ pub enum Node {
     Postgres,
     /// The broker, whichever it is.
     Kafka,
+    /// Where positions are kept, in the local stack.
+    Cassandra,
 }
 
 impl Node {
@@ -30,6 +32,7 @@ impl Node {
             Self::Service(service) => service.name(),
             Self::Postgres => "postgres",
             Self::Kafka => "kafka",
+            Self::Cassandra => "cassandra",
         }
     }
 }
@@ -37,14 +40,14 @@ impl Node {
 /// Text that names nothing of a city.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is nothing in a city: want a service, postgres, kafka or clients; connections as dispatch->trip"
+    "{0:?} is nothing in a city: want a service, postgres, kafka, cassandra or clients; connections as dispatch->trip"
 )]
 pub struct UnknownTarget(String);
 
 impl FromStr for Node {
     type Err = UnknownTarget;
     fn from_str(text: &str) -> Result<Self, UnknownTarget> {
-        let others = [Self::Clients, Self::Postgres, Self::Kafka];
+        let others = [Self::Clients, Self::Postgres, Self::Kafka, Self::Cassandra];
         let services = Service::ALL.into_iter().map(Self::Service);
         services
             .chain(others)
@@ -124,10 +127,22 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for text in ["trip", "sandbox", "postgres", "kafka", "clients"] {
+        for text in [
+            "trip",
+            "sandbox",
+            "postgres",
+            "kafka",
+            "cassandra",
+            "clients",
+        ] {
             assert_eq!(text.parse::<Node>().unwrap().to_string(), text);
         }
-        for text in ["dispatch->trip", "clients->gateway", "payment->postgres"] {
+        for text in [
+            "dispatch->trip",
+            "clients->gateway",
+            "payment->postgres",
+            "location->cassandra",
+        ] {
             assert_eq!(text.parse::<Link>().unwrap().to_string(), text);
         }
         for text in ["", "tripp", "dispatch-trip", "dispatch->", "a->b"] {

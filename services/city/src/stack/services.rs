@@ -116,6 +116,10 @@ pub struct PortPlan {
     pub kafka: u16,
     /// Kafka's own quorum, in the local stack.
     pub kafka_controller: u16,
+    /// Cassandra, in the local stack.
+    pub cassandra: u16,
+    /// Where it would be found by other nodes.
+    pub cassandra_nodes: u16,
 }
 
 /// Ports that somebody asked for.
@@ -139,6 +143,9 @@ pub struct WantedPorts {
     /// Port of Kafka [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub kafka_port: Option<u16>,
+    /// Port of Cassandra, with --stack local [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub cassandra_port: Option<u16>,
 }
 
 impl PortPlan {
@@ -155,6 +162,7 @@ impl PortPlan {
         let control = asked(wanted.control_port)?;
         let postgres = asked(wanted.postgres_port)?;
         let kafka = asked(wanted.kafka_port)?;
+        let cassandra = asked(wanted.cassandra_port)?;
         let mut or_free = |port: Option<u16>| port.map_or_else(|| ports.take(None), Ok);
         let mut services = [0; Service::ALL.len()];
         for (service, port) in Service::ALL.into_iter().zip(&mut services) {
@@ -170,6 +178,8 @@ impl PortPlan {
             webhook: or_free(None)?,
             kafka: or_free(kafka)?,
             kafka_controller: or_free(None)?,
+            cassandra: or_free(cassandra)?,
+            cassandra_nodes: or_free(None)?,
         })
     }
 
@@ -214,8 +224,10 @@ pub struct Wiring<'a> {
     pub brokers: String,
     /// What all that is.
     pub stores: Stores,
-    /// Spans.
+    /// Spans, metrics and log lines.
     pub otlp: String,
+    /// Whether anybody wants the lines, which stand in files, too.
+    pub lines: bool,
     /// The clock.
     pub clock: String,
     /// Whether it can be stepped, a process at a time.
@@ -280,6 +292,7 @@ impl Wiring<'_> {
         };
         environment.set(listen, self.ports.listen(service));
         environment.set("TELEMETRY__OTLP_ENDPOINT", &self.otlp);
+        environment.set("TELEMETRY__OTLP_LOGS", self.lines.to_string());
         environment.set("TELEMETRY__LOG_FORMAT", "json");
         // The processor is somebody else, who lives in real time.
         if service != Service::Sandbox {
@@ -311,7 +324,14 @@ impl Wiring<'_> {
 
     fn own(&self, service: Service, environment: &mut Environment) {
         match service {
-            Service::Location => {}
+            Service::Location => match self.stores {
+                Stores::Embedded => {}
+                Stores::Local => {
+                    let own = Node::Service(service);
+                    let port = self.links.port(own, Node::Cassandra, self.ports.cassandra);
+                    environment.set("STORE__NODES", listen(port));
+                }
+            },
             Service::Sandbox => {
                 environment.set("API_KEY_FILE", self.keys.processor_key.display());
                 let (own, payment) = (Node::Service(service), Node::Service(Service::Payment));
@@ -476,6 +496,8 @@ mod tests {
             plan.webhook,
             plan.kafka,
             plan.kafka_controller,
+            plan.cassandra,
+            plan.cassandra_nodes,
         ];
         let all: BTreeSet<u16> = plan.services.into_iter().chain(rest).collect();
         assert_eq!(all.len(), Service::ALL.len() + rest.len());

@@ -39,8 +39,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn heading_deg(&self) -> u16 {
-        u16::from(self.heading) * 360 / 256
+    pub fn heading_deg(&self) -> u32 {
+        u32::from(self.heading) * 360 / 256
     }
 }
 
@@ -93,9 +93,18 @@ impl City {
 impl Fleet {
     /// So many drivers. The same number makes the same fleet, and the same walks.
     pub fn new(size: usize) -> Self {
+        Self::from_number(0, size)
+    }
+
+    /// So many others.
+    pub fn other(size: usize) -> Self {
+        Self::from_number(1 << 32, size)
+    }
+
+    fn from_number(first: u64, size: usize) -> Self {
         let mut chance = ChaCha8Rng::seed_from_u64(7);
         let city = City::new(&mut chance);
-        let drivers = (0..size as u64)
+        let drivers = (first..first + size as u64)
             .map(|number| {
                 // As identity makes them: version 7, by time.
                 let high =

@@ -43,7 +43,7 @@ fn measure(size: usize, seconds: f64) -> anyhow::Result<()> {
                     recorded_ms,
                     status: Status::Available,
                     product: ProductNumber(0),
-                    heading_deg: driver.heading_deg(),
+                    heading_deg: driver.heading_deg() as u16,
                     inaccurate: false,
                 },
             );

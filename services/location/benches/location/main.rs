@@ -8,10 +8,13 @@
 //! - `fleet` drivers and walks; `rpc` the client; `turns` what is done to hexcab and to the floors
 //! - `floor` the bare server; `resp` Redis and Tile38; `process` starting, pinning, CPU and memory of a server
 //! - `latency` queries under a steady stream of pings; `soak` half the peak for long; `inprocess` the index alone
+//! - `away` the store slow and stopped under load; `churn` whether reads of the store meet tombstones
 //! - `report` medians, ratios, docs/benchmarks.md
 //!
 //! Ends with an error only when something failed: a low ratio is a result, printed beside its aim.
 
+mod away;
+mod churn;
 mod fleet;
 mod floor;
 mod inprocess;
@@ -53,6 +56,10 @@ enum What {
     InProcess,
     /// Half the peak, for so long.
     Soak(Duration),
+    /// The store stopped for so long.
+    Outage(Duration),
+    /// Coming, going and crossing cells for so long, at this speed of the city's clock.
+    Churn(Duration, f64),
     /// This process is the bare server.
     Floor,
 }
@@ -81,13 +88,18 @@ impl Options {
                 }
                 "--write" => options.write = true,
                 "--in-process" => options.what = What::InProcess,
+                "--outage" => options.what = What::Outage(duration(&value()?)?),
+                "--churn" => {
+                    let length = duration(&value()?)?;
+                    options.what = What::Churn(length, value()?.parse().context("--churn 4m 20")?);
+                }
                 "--soak" => options.what = What::Soak(duration(&value()?)?),
                 floor::FLAG => options.what = What::Floor,
                 // What cargo adds.
                 "--bench" => {}
                 other => anyhow::bail!(
                     "{other}: want --seconds N, --rounds N, --sizes N,N,…, --write (into docs/benchmarks.md), \
-                     --in-process (the index alone), --soak 30m"
+                     --in-process (the index alone), --soak 30m, --outage 2m, --churn 4m SPEED"
                 ),
             }
         }
@@ -131,6 +143,8 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         match options.what {
             What::Soak(length) => soak::run(&options, length).await,
+            What::Outage(length) => away::run(&options, length).await,
+            What::Churn(length, speed) => churn::run(length, speed).await,
             What::All | What::InProcess | What::Floor => turns::run(&options).await,
         }
     })

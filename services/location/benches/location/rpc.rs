@@ -152,7 +152,7 @@ impl Client {
 }
 
 /// A `StreamPingsRequest` of the fleet's next pings.
-fn batch(fleet: &mut Fleet, now_ms: i64) -> Bytes {
+pub fn batch(fleet: &mut Fleet, now_ms: i64) -> Bytes {
     let mut bytes = Vec::with_capacity(BATCH * 64);
     bytes.extend_from_slice(&[0x0A, 2]);
     bytes.extend_from_slice(b"sf");

@@ -53,17 +53,46 @@ pub struct Hexcab {
     _folder: tempfile::TempDir,
 }
 
+/// What a service is told of a store, and of the city's clock.
+#[derive(Default)]
+pub struct Kept {
+    /// None: positions are in memory only.
+    pub nodes: String,
+    /// None: the machine's.
+    pub clock: Option<String>,
+}
+
+impl Kept {
+    /// A store at this address.
+    pub fn at(node: std::net::SocketAddr) -> Self {
+        Self {
+            nodes: node.to_string(),
+            clock: None,
+        }
+    }
+}
+
 impl Hexcab {
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&Kept::default()).await
+    }
+
+    pub async fn start_with(kept: &Kept) -> anyhow::Result<Self> {
         let broker = Broker::start();
         broker.create_topic(hexcab_bus::topic::SUPPLY, 1);
         let folder = tempfile::tempdir()?;
         let (port, config) = (free_port()?, folder.path().join("location.toml"));
+        let clock = kept
+            .clock
+            .as_ref()
+            .map(|clock| format!("clock = {clock:?}\n"));
         std::fs::write(
             &config,
             format!(
-                "[server]\nlisten = \"127.0.0.1:{port}\"\n[kafka]\nbrokers = {:?}\n",
-                broker.brokers()
+                "{}[server]\nlisten = \"127.0.0.1:{port}\"\n[kafka]\nbrokers = {:?}\n[store]\nnodes = {:?}\n",
+                clock.unwrap_or_default(),
+                broker.brokers(),
+                kept.nodes,
             ),
         )?;
         let args = ["--config".to_owned(), config.display().to_string()];

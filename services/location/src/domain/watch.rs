@@ -60,6 +60,16 @@ impl Watch {
         }
     }
 
+    /// Which city.
+    pub const fn city(&self) -> CityNumber {
+        self.city
+    }
+
+    /// Which cells.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
     /// Compares with what was told.
     pub fn turn<'a>(&'a mut self, index: &'a FleetIndex, now: Timestamp) -> Turn<'a> {
         Turn {

@@ -1,38 +1,54 @@
 //! The stream of a watch: a turn every interval of the city's clock, sent when something changed. The next turn begins when
 //! the answer before was taken, so a slow reader is told less often, never late news of long ago.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
-use hexcab_chassis::Clock;
 use hexcab_proto::location::v1::{WatchAreaResponse, WatchedDriver};
-use hexcab_types::DriverId;
-use tokio_util::sync::CancellationToken;
+use hexcab_types::{Cell, DriverId};
 use tonic::Status;
 
-use super::parse;
-use crate::domain::{FleetIndex, Sighting, Watch};
+use super::{Locations, parse};
+use crate::{
+    domain::{Sighting, Watch},
+    store::Store,
+};
+
+/// What a watch looks with.
+struct Viewer {
+    locations: Locations,
+    /// Where the store keeps whom it shows.
+    kept_in: Vec<Cell>,
+}
 
 /// What a watch tells.
 pub type Answers = Pin<Box<dyn Stream<Item = Result<WatchAreaResponse, Status>> + Send>>;
 
-/// Tells what changes until `shutdown`.
-pub fn answers(
-    index: Arc<FleetIndex>,
-    clock: Clock,
-    shutdown: CancellationToken,
-    watch: Watch,
-    interval: Duration,
-) -> Answers {
-    let ended = shutdown.clone().cancelled_owned();
-    let turns = stream::unfold((watch, true), move |(mut watch, mut first)| {
-        let (index, clock) = (index.clone(), clock.clone());
-        async move {
+/// Tells what changes until the process ends.
+pub fn answers(locations: Locations, watch: Watch, interval: Duration) -> Answers {
+    let ended = locations.shutdown.clone().cancelled_owned();
+    let kept_in = locations.store.as_ref();
+    let kept_in = kept_in
+        .map(|_| Store::kept_in(watch.cells()))
+        .unwrap_or_default();
+    let viewer = Viewer { locations, kept_in };
+    let turns = stream::unfold(
+        (viewer, watch, true),
+        move |(viewer, mut watch, mut first)| async move {
+            let Locations {
+                index,
+                clock,
+                store,
+                ..
+            } = &viewer.locations;
             loop {
                 if !std::mem::take(&mut first) {
                     clock.sleep(interval).await;
                 }
-                let mut turn = watch.turn(&index, clock.now());
+                if let Some(store) = store {
+                    store.look_in(watch.city(), &viewer.kept_in).await;
+                }
+                let mut turn = watch.turn(index, clock.now());
                 while turn.step() {
                     tokio::task::yield_now().await;
                 }
@@ -42,11 +58,11 @@ pub fn answers(
                         drivers: changes.drivers.iter().map(watched).collect(),
                         left_drivers: changes.left.into_iter().map(DriverId::name).collect(),
                     };
-                    return Some((Ok(answer), (watch, false)));
+                    return Some((Ok(answer), (viewer, watch, false)));
                 }
             }
-        }
-    });
+        },
+    );
     let gone = stream::once(async { Err(Status::unavailable("location stops: watch again")) });
     Box::pin(turns.take_until(ended).chain(gone))
 }

@@ -2,7 +2,7 @@
 //!
 //! `driver_by_cell` has a partition for each minute of each r7 cell of a city, `driver_last` one for each driver. Rows are
 //! only ever inserted, whole, with one time to live: no DELETE, no NULL, no condition, so that there is nothing that a read
-//! has to skip. Minutes older than [`READ_MINUTES`] are not read: their rows begin to expire later. A write's timestamp is
+//! has to skip. Minutes before [`oldest_minute`] are not read: their rows begin to expire. A write's timestamp is
 //! the time of the sighting: one that comes late loses.
 
 use std::{sync::Arc, time::Duration};
@@ -31,7 +31,9 @@ use crate::domain::{ProductNumber, Sighting, Status};
 /// The resolution of the cells that rows are kept by: 5 km².
 pub const RESOLUTION: u8 = 7;
 /// Minutes that are read, the present one among them.
-pub const READ_MINUTES: i64 = 3;
+const READ_MINUTES: i64 = 3;
+/// How much sooner than its rows begin to expire a minute is not read any more: a sighting may be recorded a second ahead.
+const READ_MARGIN_MS: i64 = 2_000;
 /// Rows of one partition in one message: 3 kB.
 pub const BATCH_MAX: usize = 32;
 
@@ -129,6 +131,11 @@ pub fn cell_of(point: Point) -> Cell {
 /// The minute of a time in milliseconds.
 pub const fn minute_of(ms: i64) -> i64 {
     ms.div_euclid(MINUTE_MS)
+}
+
+/// The oldest minute that is read at this time: its rows have not begun to expire.
+pub const fn oldest_minute(now_ms: i64) -> i64 {
+    minute_of(now_ms + READ_MARGIN_MS) - (READ_MINUTES - 1)
 }
 
 /// A session with everything prepared.
@@ -355,4 +362,19 @@ fn rows(answer: scylla::response::query_result::QueryResult) -> Result<Vec<Kept>
         });
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_minute_is_read_whose_rows_may_have_expired() {
+        // Recorded a second ahead and written at once; kept for 180 s.
+        for now_ms in (0..600_000).step_by(500) {
+            let first_written_ms = oldest_minute(now_ms) * MINUTE_MS - 1_000;
+            assert!(now_ms < first_written_ms + 180_000, "{now_ms}");
+            assert!(oldest_minute(now_ms) < minute_of(now_ms));
+        }
+    }
 }

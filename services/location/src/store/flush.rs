@@ -64,6 +64,7 @@ impl Flusher {
     }
 
     async fn flush(&mut self) {
+        self.keeper.link.measure();
         let Ok(cql) = self.keeper.link.session() else {
             return;
         };
@@ -81,7 +82,7 @@ impl Flusher {
             }
             self.next_shard = (self.next_shard + 1) % SHARDS;
         }
-        if nothing && self.keeper.link.usable().is_none() {
+        if nothing && !self.keeper.link.is_well() {
             // Nobody else may ask it, and it may be back.
             self.keeper
                 .link

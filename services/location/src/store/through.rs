@@ -1,7 +1,8 @@
 //! What others heard: cells that are asked about are read from the store, and again and again as long as they are.
 //!
 //! A query marks the cells that its circle reaches, and is answered from memory. Only when one of them was never read does
-//! it wait for that, and not long. One task reads all cells, so that no cell is read twice at once.
+//! it wait for that, and not long. A map marks the cells that it shows, a count those of the whole city, which are read less
+//! often. One task reads all cells, so that no cell is read twice at once.
 //!
 //! Invariants: at most [`READS_AT_ONCE`] reads, at most [`CELLS_MAX`] cells; a cell that nobody asked about for [`HOT`] is
 //! forgotten. Does not: say that the store is away by answering less; the index answers with what it has.
@@ -10,14 +11,14 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use hexcab_types::Cell;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval},
@@ -26,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Circle, Keeper, Kept, StoreError,
-    cql::{Cql, Partition, READ_MINUTES, cell_of, minute_of},
+    cql::{Cql, Partition, minute_of, oldest_minute},
+    places::Places,
 };
 use crate::domain::{CityNumber, FUTURE_MAX_MS};
 
@@ -36,14 +38,8 @@ pub const COLD_WAIT: Duration = Duration::from_millis(75);
 const READS_AT_ONCE: usize = 16;
 /// Cells that are read again and again.
 const CELLS_MAX: usize = 10_000;
-/// Cells beyond which a circle is read only in its middle.
-const DISK_MAX: u32 = 8;
-/// Disks that are remembered.
-const DISKS_MAX: usize = 10_000;
 /// How long a cell is read after it was asked about.
 const HOT: Duration = Duration::from_secs(30);
-/// The shortest edge of an r7 cell anywhere, metres; 1,406 on average.
-const EDGE_MIN_M: f64 = 1_000.0;
 /// Every so many reads all minutes are read, otherwise only those with anything new.
 const WHOLE_EVERY: u32 = 8;
 /// How late the rows of a flush may be.
@@ -52,23 +48,43 @@ const LATE_MS: i64 = 10_000;
 const LOOK: Duration = Duration::from_millis(50);
 
 type Key = (CityNumber, Cell);
-type Disks = HashMap<(Cell, u32), Arc<[Cell]>>;
+
+/// How old what is known of a cell may become, real time.
+#[derive(Debug, Clone, Copy)]
+pub struct Refresh {
+    /// While it is asked about, or shown.
+    pub asked: Duration,
+    /// While it is only counted.
+    pub counted: Duration,
+}
 
 /// The cells that are asked about.
 pub struct Through {
     keeper: Keeper,
-    refresh: Duration,
+    refresh: Refresh,
     begun: Instant,
+    /// Where the drivers of a city are.
+    cities: HashMap<CityNumber, Vec<Cell>>,
     cells: RwLock<HashMap<Key, Arc<Hot>>>,
-    /// Which cells a circle reaches, by the cell in its middle and how many rings.
-    disks: Mutex<Disks>,
+    places: Places,
     wake: Notify,
+}
+
+/// What somebody wants of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// Who is there now.
+    Asked,
+    /// Who is in the whole city.
+    Counted,
 }
 
 /// A cell that is asked about.
 struct Hot {
     /// When it was last, milliseconds since `begun`.
-    asked_ms: AtomicU64,
+    asked_ms: AtomicI64,
+    /// When it was counted last, likewise.
+    counted_ms: AtomicI64,
     /// How often it was read, or was to be.
     reads: watch::Sender<u32>,
 }
@@ -77,18 +93,57 @@ struct Hot {
 struct Due {
     key: Key,
     hot: Arc<Hot>,
+    /// How often it is.
+    every: Duration,
     whole: bool,
+}
+
+/// Longer ago than anything is remembered.
+const NEVER_MS: i64 = i64::MIN / 2;
+
+impl Hot {
+    fn new() -> Self {
+        Self {
+            asked_ms: AtomicI64::new(NEVER_MS),
+            counted_ms: AtomicI64::new(NEVER_MS),
+            reads: watch::Sender::new(0),
+        }
+    }
+
+    fn mark(&self, want: Want, now_ms: i64) {
+        let last = match want {
+            Want::Asked => &self.asked_ms,
+            Want::Counted => &self.counted_ms,
+        };
+        last.store(now_ms, Ordering::Relaxed);
+    }
+
+    fn was_read(&self) -> bool {
+        *self.reads.borrow() > 0
+    }
+
+    /// How often it is to be read; none when nobody wants it any more.
+    fn every(&self, refresh: Refresh, now_ms: i64) -> Option<Duration> {
+        let hot_ms = HOT.as_millis() as i64;
+        let hot = |last: &AtomicI64| now_ms - last.load(Ordering::Relaxed) <= hot_ms;
+        if hot(&self.asked_ms) {
+            Some(refresh.asked)
+        } else {
+            hot(&self.counted_ms).then_some(refresh.counted)
+        }
+    }
 }
 
 impl Through {
     /// Nothing is asked about yet.
-    pub fn new(keeper: Keeper, refresh: Duration) -> Self {
+    pub fn new(keeper: Keeper, refresh: Refresh, cities: HashMap<CityNumber, Vec<Cell>>) -> Self {
         Self {
             keeper,
             refresh,
             begun: Instant::now(),
+            cities,
             cells: RwLock::default(),
-            disks: Mutex::default(),
+            places: Places::default(),
             wake: Notify::new(),
         }
     }
@@ -97,10 +152,29 @@ impl Through {
     pub async fn look(&self, round: &[Circle]) {
         let mut cold = Vec::new();
         for circle in round {
-            for cell in self.disk(circle).iter() {
-                self.mark((circle.city, *cell), &mut cold);
-            }
+            let disk = self.places.of_circle(circle);
+            self.mark(Want::Asked, circle.city, &disk, &mut cold);
         }
+        self.wait(cold).await;
+    }
+
+    /// The same for these cells, of the store's resolution.
+    pub async fn look_in(&self, city: CityNumber, cells: &[Cell]) {
+        let mut cold = Vec::new();
+        self.mark(Want::Asked, city, cells, &mut cold);
+        self.wait(cold).await;
+    }
+
+    /// The same for the whole city, which is to be counted.
+    pub async fn look_everywhere(&self, city: CityNumber) {
+        let mut cold = Vec::new();
+        if let Some(cells) = self.cities.get(&city) {
+            self.mark(Want::Counted, city, cells, &mut cold);
+        }
+        self.wait(cold).await;
+    }
+
+    async fn wait(&self, cold: Vec<Arc<Hot>>) {
         if cold.is_empty() {
             return;
         }
@@ -116,42 +190,28 @@ impl Through {
         let _ = tokio::time::timeout(COLD_WAIT, all).await;
     }
 
-    /// Adds the cell to `cold` when it was never read.
-    fn mark(&self, key: Key, cold: &mut Vec<Arc<Hot>>) {
+    /// Adds those to `cold` that were never read.
+    fn mark(&self, want: Want, city: CityNumber, cells: &[Cell], cold: &mut Vec<Arc<Hot>>) {
         let now_ms = self.now_ms();
-        if let Some(hot) = self.cells.read().get(&key) {
-            hot.asked_ms.store(now_ms, Ordering::Relaxed);
-            if *hot.reads.borrow() == 0 {
-                cold.push(hot.clone());
+        for cell in cells {
+            let known = self.cells.read().get(&(city, *cell)).cloned();
+            let Some(hot) = known.or_else(|| self.add((city, *cell))) else {
+                return; // there is no room
+            };
+            hot.mark(want, now_ms);
+            if !hot.was_read() {
+                cold.push(hot);
             }
-            return;
         }
-        let mut cells = self.cells.write();
-        if cells.len() >= CELLS_MAX {
-            return;
-        }
-        let hot = cells.entry(key).or_insert_with(|| {
-            Arc::new(Hot {
-                asked_ms: AtomicU64::new(now_ms),
-                reads: watch::Sender::new(0),
-            })
-        });
-        cold.push(hot.clone());
     }
 
-    /// The cells that a circle reaches. The middles of cells `n` rings apart are 1.5 `n` edges apart at least, and nobody
-    /// in a cell is farther than an edge from its middle, but for distortion, which the shortest edge allows for.
-    fn disk(&self, circle: &Circle) -> Arc<[Cell]> {
-        let rings = ((circle.radius_m / EDGE_MIN_M + 2.0) / 1.5) as u32;
-        let key = (cell_of(circle.point), rings.min(DISK_MAX));
-        let mut disks = self.disks.lock();
-        if disks.len() >= DISKS_MAX {
-            disks.clear();
+    fn add(&self, key: Key) -> Option<Arc<Hot>> {
+        let mut cells = self.cells.write();
+        if cells.len() >= CELLS_MAX {
+            return None;
         }
-        let disk = disks
-            .entry(key)
-            .or_insert_with(|| key.0.disk(key.1).collect());
-        disk.clone()
+        let hot = cells.entry(key).or_insert_with(|| Arc::new(Hot::new()));
+        Some(hot.clone())
     }
 
     /// Reads what is asked about until `shutdown`.
@@ -187,11 +247,11 @@ impl Through {
         let now_ms = self.keeper.clock.now().timestamp_millis();
         let last = minute_of(now_ms + FUTURE_MAX_MS);
         let first = if due.whole {
-            minute_of(now_ms) - (READ_MINUTES - 1)
+            oldest_minute(now_ms)
         } else {
-            let since = self.keeper.clock.to_city(self.refresh * 2).as_millis();
-            let since = i64::try_from(since).unwrap_or(i64::MAX);
-            minute_of(now_ms - LATE_MS - since).max(minute_of(now_ms) - (READ_MINUTES - 1))
+            let since = self.keeper.clock.to_city(due.every * 2).as_millis();
+            let since = i64::try_from(since).unwrap_or(i64::MAX / 2);
+            minute_of(now_ms - LATE_MS - since).max(oldest_minute(now_ms))
         };
         let read = self.read_minutes(cql, city, cell, first..=last).await;
         self.keeper.link.said(&read);
@@ -217,8 +277,8 @@ impl Through {
         Ok(rows.into_iter().flatten().collect())
     }
 
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -234,18 +294,18 @@ impl Queue {
     /// Queues the cells that are due, and forgets those that nobody asks about.
     fn look(&mut self, through: &Through) {
         let (now, now_ms) = (Instant::now(), through.now_ms());
-        let hot_ms = HOT.as_millis() as u64;
         let known = &mut self.known;
         through.cells.write().retain(|key, hot| {
-            if now_ms.saturating_sub(hot.asked_ms.load(Ordering::Relaxed)) > hot_ms {
+            let Some(every) = hot.every(through.refresh, now_ms) else {
                 known.remove(key);
                 return false;
-            }
+            };
             let (began, times, under_way) = known.entry(*key).or_insert((now, 0, false));
-            if !*under_way && (*times == 0 || now.duration_since(*began) >= through.refresh) {
+            if !*under_way && (*times == 0 || now.duration_since(*began) >= every) {
                 let due = Due {
                     key: *key,
                     hot: hot.clone(),
+                    every,
                     whole: times.is_multiple_of(WHOLE_EVERY),
                 };
                 (*began, *under_way) = (now, true);
@@ -268,41 +328,6 @@ impl Queue {
     fn done(&mut self, key: Key) {
         if let Some((_, _, under_way)) = self.known.get_mut(&key) {
             *under_way = false;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use hexcab_types::Point;
-    use rand::{RngExt as _, SeedableRng as _};
-
-    use super::*;
-
-    #[test]
-    fn a_circle_reaches_no_cell_that_is_not_read() {
-        let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(11);
-        for _ in 0..20_000 {
-            let lat: f64 = chance.random_range(-1.0..1.0_f64).asin().to_degrees();
-            let middle =
-                Point::from_degrees(lat.clamp(-85.0, 85.0), chance.random_range(-179.0..179.0))
-                    .unwrap();
-            let radius_m: f64 = chance.random_range(10.0..9_000.0);
-            let rings = ((radius_m / EDGE_MIN_M + 2.0) / 1.5) as u32;
-            let (sin, cos) = chance.random_range(0.0..std::f64::consts::TAU).sin_cos();
-            let degree_m = 111_195.0;
-            let lon_m = degree_m * middle.lat().to_radians().cos();
-            let Ok(other) = Point::from_degrees(
-                middle.lat() + radius_m * 0.999 * cos / degree_m,
-                middle.lon() + radius_m * 0.999 * sin / lon_m,
-            ) else {
-                continue;
-            };
-            let disk: Vec<Cell> = cell_of(middle).disk(rings).collect();
-            assert!(
-                disk.contains(&cell_of(other)),
-                "{middle:?} {other:?} {radius_m}"
-            );
         }
     }
 }

@@ -57,6 +57,21 @@ impl City {
         Self::build(config, clock).await
     }
 
+    /// The same with a broker: it publishes supply every second.
+    pub async fn kept_and_counted(
+        store: StoreConfig,
+        kafka: BusConfig,
+        clock: (Clock, ManualClock),
+    ) -> Self {
+        let config = Config {
+            store,
+            kafka,
+            supply_interval_ms: 1_000,
+            ..Config::default()
+        };
+        Self::build(config, clock).await
+    }
+
     async fn build(config: Config, (clock, hand): (Clock, ManualClock)) -> Self {
         hexcab_testkit::telemetry();
         let app = App::build(config, clock.clone()).await.unwrap();

@@ -3,7 +3,10 @@
 mod kept;
 mod outage;
 mod process;
+mod replica;
 mod replicas;
+mod stale;
+mod whole;
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -15,6 +18,7 @@ use hexcab_proto::{
     common::v1::LatLng,
     location::v1::{FindNearbyRequest, NearbyDriver, Ping},
 };
+use hexcab_testkit::within;
 
 use crate::city::{CENTRE, City, Client, around_centre};
 
@@ -35,34 +39,15 @@ async fn keyspace() -> Option<StoreConfig> {
     })
 }
 
-/// As `hexcab_testkit::within`, for a look that borrows what it looks with.
-async fn within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = tokio::time::Instant::now();
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(
-            begun.elapsed() < patience,
-            "not within {patience:?}: {what}"
-        );
-        pause(Duration::from_millis(10)).await;
-    }
-}
-
-/// The store's times are real ones: a turn of these tests takes its time.
-async fn pause(length: Duration) {
-    tokio::time::sleep(length).await;
-}
-
 /// Whom a client finds round here, nearest first.
-async fn found(client: &mut Client, point: LatLng) -> Vec<NearbyDriver> {
+async fn found(client: &Client, point: LatLng) -> Vec<NearbyDriver> {
     let asked = FindNearbyRequest {
         point: Some(point),
         limit: 200,
         ..around_centre()
     };
     client
+        .clone()
         .find_nearby(asked)
         .await
         .unwrap()
@@ -85,4 +70,10 @@ fn ping_at(city: &City, number: u128, point: LatLng) -> Ping {
         lon_e7: point.lon_e7,
         ..city.ping(number)
     }
+}
+
+/// The store answers a replica.
+async fn until_kept(endpoint: &str) {
+    let kept = || async { outage::is_kept(endpoint).await.then_some(()) };
+    within(Duration::from_secs(60), || "the store", kept).await;
 }

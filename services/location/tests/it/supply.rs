@@ -12,8 +12,9 @@ use prost::Message as _;
 
 use crate::city::City;
 
+/// Every count of a broker.
 #[derive(Default)]
-struct Heard(Mutex<Vec<(Incoming, SupplyCounted)>>);
+pub struct Heard(Mutex<Vec<(Incoming, SupplyCounted)>>);
 
 #[async_trait]
 impl Handler for Heard {
@@ -24,6 +25,25 @@ impl Handler for Heard {
     }
 }
 
+/// Hears the counts of this broker.
+pub fn heard(kafka: &BusConfig, counts: &Arc<Heard>, tasks: &Tasks) {
+    let consumer = Consumer::new(
+        kafka,
+        "test",
+        &[topic::SUPPLY],
+        counts.clone(),
+        Readiness::new().component("test"),
+    );
+    tasks.spawn("consumer", consumer.run(tasks.shutdown()));
+}
+
+/// How many drivers the newest count holds.
+pub fn counted(counts: &Heard) -> Option<i32> {
+    let counts = counts.0.lock();
+    let (_, newest) = counts.last()?;
+    Some(newest.cells.iter().map(|cell| cell.available).sum())
+}
+
 #[tokio::test]
 async fn supply_is_published_every_few_seconds_of_the_city() {
     let broker = Broker::start();
@@ -32,22 +52,15 @@ async fn supply_is_published_every_few_seconds_of_the_city() {
         brokers: broker.brokers(),
         ..BusConfig::default()
     };
-    let (heard, tasks) = (Arc::new(Heard::default()), Tasks::new());
-    let consumer = Consumer::new(
-        &kafka,
-        "test",
-        &[topic::SUPPLY],
-        heard.clone(),
-        Readiness::new().component("test"),
-    );
-    tasks.spawn("consumer", consumer.run(tasks.shutdown()));
+    let (counts, tasks) = (Arc::new(Heard::default()), Tasks::new());
+    heard(&kafka, &counts, &tasks);
 
     let mut city = City::with(kafka).await;
     let pings = vec![city.ping(1), city.ping(2)];
     city.report(pings).await;
     let counted = eventually(async || {
         city.hand.advance(Duration::from_millis(500));
-        heard.0.lock().first().cloned()
+        counts.0.lock().first().cloned()
     })
     .await;
     let (event, counted) = counted;

@@ -108,7 +108,7 @@ pub use book::{AccountKey, Book, Decision, Fate, Line, Pending, Verdict, expiry}
 pub use code::{Code, CodeError};
 pub use error::LedgerError;
 pub use keeper::{expire_due, set_limits, submit};
-pub use reads::{Balance, TrialBalance, Violation, balance, trial_balance, violations};
+pub use reads::{Balance, TrialBalance, Violation, balance, balances, trial_balance, violations};
 pub use refusal::Refusal;
 pub use rows::{Recorded, fetch, of_reference, resolution};
 pub use statement::{

@@ -14,13 +14,13 @@ use std::{
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use hexcab_jars::{self as jars, Jars};
 use tokio::process::Command;
 use uuid::Uuid;
 
 use super::NAME;
 use crate::stack::{
     child::{Child, Prepare, Spec},
-    jars::{self, Jars},
     services::Environment,
 };
 
@@ -57,7 +57,7 @@ impl Installed {
     /// When something is missing: what, and what to do.
     pub fn find() -> anyhow::Result<Self> {
         let jars = Jars::find(jars::KAFKA).context("the local stack runs Kafka from its jars")?;
-        let java = jars::java().context("the local stack runs Kafka on Java")?;
+        let java = jars::java(jars::SINCE_17).context("the local stack runs Kafka on Java")?;
         Ok(Self { java, jars })
     }
 

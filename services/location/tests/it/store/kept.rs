@@ -9,14 +9,14 @@ use rand::RngExt as _;
 use scylla::client::{session::Session, session_builder::SessionBuilder};
 use tokio::time::Instant;
 
-use super::{found, keyspace, north, outage::until_kept, pause, ping_at};
+use super::{found, keyspace, north, ping_at, until_kept};
 use crate::city::{City, start};
 
 /// How long drivers come, go and cross cells, at 20 times the city's speed.
 const CHURN: Duration = Duration::from_secs(15);
 const DRIVERS: u128 = 300;
 
-async fn session(nodes: &str) -> Session {
+pub async fn session(nodes: &str) -> Session {
     SessionBuilder::new()
         .known_node(nodes)
         .build()
@@ -55,7 +55,8 @@ async fn no_read_meets_a_tombstone() {
     let clock = Clock::manual(start());
     let mut city = City::kept(store.clone(), clock.clone()).await;
     until_kept(&city.endpoint).await;
-    let mut other = City::kept(store.clone(), clock).await;
+    let other = City::kept(store.clone(), clock).await;
+    let mut turns = tokio::time::interval(Duration::from_millis(200));
     let begun = Instant::now();
     while begun.elapsed() < CHURN {
         let mut pings: Vec<Ping> = Vec::new();
@@ -66,10 +67,10 @@ async fn no_read_meets_a_tombstone() {
         }
         city.report(pings).await;
         for metres in [0, 4_000, 8_000] {
-            found(&mut other.client, north(metres)).await;
+            found(&other.client, north(metres)).await;
         }
         city.hand.advance(Duration::from_secs(4));
-        pause(Duration::from_millis(200)).await;
+        turns.tick().await;
     }
     let session = session(&store.nodes).await;
     for table in ["driver_by_cell", "driver_last"] {

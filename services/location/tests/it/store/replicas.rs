@@ -5,18 +5,18 @@ use std::{collections::BTreeMap, time::Duration};
 use hexcab_chassis::Clock;
 use hexcab_location::store::StoreConfig;
 use hexcab_proto::location::v1::{GetDriverPositionRequest, Ping};
-use hexcab_testkit::seeded;
+use hexcab_testkit::{seeded, within};
 use rand::{RngExt as _, seq::SliceRandom as _};
 use tokio::time::Instant;
 
-use super::{KNOWN_WITHIN, found, keyspace, north, ping_at, within};
+use super::{KNOWN_WITHIN, found, keyspace, north, ping_at};
 use crate::city::{CENTRE, City, driver, start};
 
-async fn two(store: StoreConfig) -> (City, City) {
+pub async fn two(store: StoreConfig) -> (City, City) {
     let clock = Clock::manual(start());
     let one = City::kept(store.clone(), clock.clone()).await;
     // Tables are made by one, as a deployment does it.
-    super::outage::until_kept(&one.endpoint).await;
+    super::until_kept(&one.endpoint).await;
     (one, City::kept(store, clock).await)
 }
 
@@ -25,10 +25,10 @@ async fn replicas_see_each_others_drivers_within_two_seconds() {
     let Some(store) = keyspace().await else {
         return;
     };
-    let (mut one, mut other) = two(store).await;
-    super::outage::until_kept(&other.endpoint).await;
+    let (mut one, other) = two(store).await;
+    super::until_kept(&other.endpoint).await;
     // As a replica in use does: it has been asked about the place before.
-    assert_eq!(found(&mut other.client, CENTRE).await.len(), 0);
+    assert_eq!(found(&other.client, CENTRE).await.len(), 0);
     let mut took = Vec::new();
     for round in 1..=5 {
         let heard = Instant::now();
@@ -38,18 +38,14 @@ async fn replicas_see_each_others_drivers_within_two_seconds() {
         });
         assert_eq!(one.report(pings.collect()).await, (100, 0, 0));
         let expected = north(round as i32 * 10);
-        within(
-            Duration::from_secs(20),
-            "all of them in their new place",
-            async || {
-                let drivers = found(&mut other.client, CENTRE).await;
-                let there = drivers
-                    .iter()
-                    .filter(|found| found.position == Some(expected));
-                (there.count() == 100).then_some(())
-            },
-        )
-        .await;
+        let moved = || async {
+            let drivers = found(&other.client, CENTRE).await;
+            let there = drivers
+                .iter()
+                .filter(|found| found.position == Some(expected));
+            (there.count() == 100).then_some(())
+        };
+        within(Duration::from_secs(20), || "all in their new place", moved).await;
         took.push(heard.elapsed());
     }
     took.sort();
@@ -65,15 +61,16 @@ async fn one_driver_asked_for_by_name_is_known_wherever_he_was_heard() {
     let Some(store) = keyspace().await else {
         return;
     };
-    let (mut one, mut other) = two(store).await;
-    super::outage::until_kept(&other.endpoint).await;
+    let (mut one, other) = two(store).await;
+    super::until_kept(&other.endpoint).await;
     assert_eq!(one.report(vec![one.ping(7)]).await, (1, 0, 0));
     let asked = GetDriverPositionRequest { driver: driver(7) };
-    within(KNOWN_WITHIN, "his position", async || {
-        let answer = other.client.get_driver_position(asked.clone()).await.ok()?;
+    let known = || async {
+        let mut client = other.client.clone();
+        let answer = client.get_driver_position(asked.clone()).await.ok()?;
         (answer.into_inner().position == Some(CENTRE)).then_some(())
-    })
-    .await;
+    };
+    within(KNOWN_WITHIN, || "his position", known).await;
     one.stop().await;
     other.stop().await;
 }
@@ -88,7 +85,7 @@ async fn drivers_who_cross_cells_and_replicas_are_never_doubled_and_never_lost()
     };
     let (_, mut chance) = seeded("drivers who cross cells");
     let (one, other) = two(store).await;
-    super::outage::until_kept(&other.endpoint).await;
+    super::until_kept(&other.endpoint).await;
     let mut replicas = [one, other];
     let mut newest: BTreeMap<String, Ping> = BTreeMap::new();
     for step in 0..STEPS {
@@ -119,10 +116,10 @@ async fn drivers_who_cross_cells_and_replicas_are_never_doubled_and_never_lost()
             }
         }
         // Each is asked all the time, and never shows anybody twice.
-        for replica in &mut replicas {
+        for replica in &replicas {
             let mut names = Vec::new();
             for place in [north(0), north(8_000)] {
-                let drivers = found(&mut replica.client, place).await;
+                let drivers = found(&replica.client, place).await;
                 names.extend(drivers.into_iter().map(|found| found.driver));
             }
             let all = names.len();
@@ -132,25 +129,25 @@ async fn drivers_who_cross_cells_and_replicas_are_never_doubled_and_never_lost()
         }
         replicas[0].hand.advance(Duration::from_millis(100));
     }
-    for replica in &mut replicas {
+    for replica in &replicas {
+        let all_right = || async {
+            let mut there = BTreeMap::new();
+            for place in [north(0), north(8_000)] {
+                for drivers in found(&replica.client, place).await {
+                    there.insert(drivers.driver.clone(), drivers.position);
+                }
+            }
+            let right = newest.iter().filter(|(driver, ping)| {
+                there.get(*driver).is_some_and(|position| {
+                    position.is_some_and(|at| (at.lat_e7, at.lon_e7) == (ping.lat_e7, ping.lon_e7))
+                })
+            });
+            (right.count() == newest.len() && there.len() == newest.len()).then_some(())
+        };
         within(
             KNOWN_WITHIN * 2,
-            "everybody in his newest place",
-            async || {
-                let mut there = BTreeMap::new();
-                for place in [north(0), north(8_000)] {
-                    for drivers in found(&mut replica.client, place).await {
-                        there.insert(drivers.driver.clone(), drivers.position);
-                    }
-                }
-                let right = newest.iter().filter(|(driver, ping)| {
-                    there.get(*driver).is_some_and(|position| {
-                        position
-                            .is_some_and(|at| (at.lat_e7, at.lon_e7) == (ping.lat_e7, ping.lon_e7))
-                    })
-                });
-                (right.count() == newest.len() && there.len() == newest.len()).then_some(())
-            },
+            || "everybody in his newest place",
+            all_right,
         )
         .await;
     }

@@ -1,13 +1,28 @@
-//! The spans of a city, to be asked about a trace: a real OTLP receiver that keeps every one it gets, or the city's Jaeger.
+//! The spans of a city, to be asked about a trace: a real OTLP receiver that keeps every one it gets, or the city's Jaeger. Of
+//! numbers and log lines the receiver keeps who says what.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
+    collector::{
+        logs::v1::{
+            ExportLogsServiceRequest, ExportLogsServiceResponse,
+            logs_service_server::{LogsService, LogsServiceServer},
+        },
+        metrics::v1::{
+            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     common::v1::any_value,
+    resource::v1::Resource,
     trace::v1::span::SpanKind,
 };
 use parking_lot::Mutex;
@@ -33,11 +48,15 @@ pub struct Span {
 }
 
 type Traces = Arc<Mutex<BTreeMap<String, Vec<Span>>>>;
+/// Services and what they say.
+type Said = Arc<Mutex<BTreeSet<(String, String)>>>;
 
 /// The collector.
 #[derive(Debug, Clone)]
 pub struct Collector {
     traces: Traces,
+    numbers: Said,
+    lines: Said,
     url: String,
 }
 
@@ -48,16 +67,35 @@ impl Collector {
             .await
             .expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
-        let traces = Traces::default();
-        let service =
-            TraceServiceServer::new(Receiver(traces.clone())).max_decoding_message_size(64 << 20);
+        let collector = Self {
+            traces: Traces::default(),
+            numbers: Said::default(),
+            lines: Said::default(),
+            url,
+        };
+        let max = 64 << 20;
+        let spans = TraceServiceServer::new(collector.clone()).max_decoding_message_size(max);
+        let numbers = MetricsServiceServer::new(collector.clone()).max_decoding_message_size(max);
+        let lines = LogsServiceServer::new(collector.clone()).max_decoding_message_size(max);
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
         let serving = tonic::transport::Server::builder()
-            .add_service(service)
+            .add_service(spans)
+            .add_service(numbers)
+            .add_service(lines)
             .serve_with_incoming(incoming);
         #[expect(clippy::disallowed_methods, reason = "a test's own task")]
         tokio::spawn(serving);
-        Self { traces, url }
+        collector
+    }
+
+    /// Names of the metrics of each service so far: service and metric.
+    pub fn numbers(&self) -> BTreeSet<(String, String)> {
+        self.numbers.lock().clone()
+    }
+
+    /// Whose log lines belong to which traces: service and trace id, hexadecimal, empty for a line of no trace.
+    pub fn lines(&self) -> BTreeSet<(String, String)> {
+        self.lines.lock().clone()
     }
 
     /// Where spans are to be sent.
@@ -81,6 +119,14 @@ pub enum Spans {
 const OF_TRIP: &str = "hexcab.trip.id";
 
 impl Spans {
+    /// The collector of a city that sends to us.
+    pub fn own(&self) -> Option<&Collector> {
+        match self {
+            Self::Own(collector) => Some(collector),
+            Self::Jaeger(_) | Self::None => None,
+        }
+    }
+
     /// Every trace with a span that says it is of this trip, by its id: one, that of the ride.
     pub async fn of_trip(&self, trip: &str) -> Vec<(String, Vec<Span>)> {
         let is_of = |span: &Span| {
@@ -147,21 +193,15 @@ impl Trace {
     }
 }
 
-struct Receiver(Traces);
-
 #[tonic::async_trait]
-impl TraceService for Receiver {
+impl TraceService for Collector {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let mut traces = self.0.lock();
+        let mut traces = self.traces.lock();
         for resource in request.into_inner().resource_spans {
-            let attributes = resource
-                .resource
-                .map(|resource| text_attributes(resource.attributes))
-                .unwrap_or_default();
-            let service = attributes.get("service.name").cloned().unwrap_or_default();
+            let service = service(resource.resource);
             for span in resource
                 .scope_spans
                 .into_iter()
@@ -182,6 +222,52 @@ impl TraceService for Receiver {
             partial_success: None,
         }))
     }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let mut numbers = self.numbers.lock();
+        for resource in request.into_inner().resource_metrics {
+            let service = service(resource.resource);
+            let metrics = resource
+                .scope_metrics
+                .into_iter()
+                .flat_map(|scope| scope.metrics);
+            numbers.extend(metrics.map(|metric| (service.clone(), metric.name)));
+        }
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let mut lines = self.lines.lock();
+        for resource in request.into_inner().resource_logs {
+            let service = service(resource.resource);
+            let records = resource
+                .scope_logs
+                .into_iter()
+                .flat_map(|scope| scope.log_records);
+            lines.extend(records.map(|record| (service.clone(), hex(&record.trace_id))));
+        }
+        Ok(Response::new(ExportLogsServiceResponse::default()))
+    }
+}
+
+/// Whose it is.
+fn service(resource: Option<Resource>) -> String {
+    let attributes = resource.map(|resource| text_attributes(resource.attributes));
+    attributes
+        .and_then(|mut attributes| attributes.remove("service.name"))
+        .unwrap_or_default()
 }
 
 fn text_attributes(

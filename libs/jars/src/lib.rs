@@ -1,10 +1,14 @@
-//! Programs of others that run on Java: which jars they are, and whether they are on this machine.
+//! Programs of others that run on Java: which jars they are, and whether they are on this machine. [`cassandra`] is one of
+//! them, as the city and tests run it.
 //!
 //! `./dev setup local` puts them into the cache, after their checksums in `infra/local/<store>/jars.sha256`.
-//! Invariant: what is run is what is listed there, whatever else lies in the folder. Does not: fetch anything.
+//! Invariant: what is run is what is listed there, whatever else lies in the folder. Does not: fetch or start anything.
+
+pub mod cassandra;
 
 use std::{
     ffi::OsString,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,10 +21,15 @@ pub const KAFKA: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../infra/local/kafka/jars.sha256"
 ));
+/// Cassandra's.
+pub const CASSANDRA: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../infra/local/cassandra/jars.sha256"
+));
+/// Any Java from this one on.
+pub const SINCE_17: RangeInclusive<u32> = 17..=u32::MAX;
 /// What to do when something is missing.
 const REMEDY: &str = "run `./dev setup local`";
-/// What Kafka 4 needs at least.
-const JAVA_MAJOR: u32 = 17;
 
 /// The jars of one program.
 #[derive(Debug, Clone)]
@@ -126,11 +135,11 @@ fn cache() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(home).join(".cache").join("hexcab"))
 }
 
-/// Java, of `JAVA_HOME` or else in the path. Runs it, to know its version.
+/// Java of one of these major versions, of `JAVA_HOME` or else in the path. Runs it, to know its version.
 ///
 /// # Errors
-/// When there is none, or an old one.
-pub fn java() -> anyhow::Result<PathBuf> {
+/// When there is none, or another one.
+pub fn java(wanted: RangeInclusive<u32>) -> anyhow::Result<PathBuf> {
     let home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/java"));
     let java = match home.filter(|java| java.is_file()) {
         Some(java) => java,
@@ -142,10 +151,16 @@ pub fn java() -> anyhow::Result<PathBuf> {
         .with_context(|| format!("run {} -version", java.display()))?;
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     match major(&said) {
-        Some(major) if major >= JAVA_MAJOR => Ok(java),
+        Some(major) if wanted.contains(&major) => Ok(java),
+        Some(major) if major < *wanted.start() => bail!(
+            "{} is Java {major}, and {} or newer is needed: {REMEDY}",
+            java.display(),
+            wanted.start()
+        ),
         Some(major) => bail!(
-            "{} is Java {major}, and {JAVA_MAJOR} or newer is needed: {REMEDY}",
-            java.display()
+            "{} is Java {major}, and {} is the newest that will do: install it, and name it with JAVA_HOME",
+            java.display(),
+            wanted.end()
         ),
         None => bail!("{} does not say its version: {said}", java.display()),
     }
@@ -204,15 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn kafkas_list_can_be_read() {
-        let jars = Jars::listed(Path::new("/c"), KAFKA).unwrap();
-        assert!(jars.name().starts_with("kafka-4.1."), "{}", jars.name());
-        assert!(jars.files.len() > 40);
-        assert!(
-            jars.files
-                .iter()
-                .all(|(file, sum)| file.ends_with(".jar") && sum.len() == 64)
-        );
+    fn the_lists_can_be_read() {
+        for (list, name) in [(KAFKA, "kafka-4.1."), (CASSANDRA, "cassandra-5.0.")] {
+            let jars = Jars::listed(Path::new("/c"), list).unwrap();
+            assert!(jars.name().starts_with(name), "{}", jars.name());
+            assert!(jars.files.len() > 40);
+            let mut files = jars.files.iter();
+            assert!(files.all(|(file, sum)| file.ends_with(".jar") && sum.len() == 64));
+        }
     }
 
     #[test]
