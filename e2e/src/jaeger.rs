@@ -47,6 +47,8 @@ struct Told {
 #[serde(rename_all = "camelCase")]
 struct Reference {
     ref_type: String,
+    #[serde(rename = "traceID")]
+    trace_id: String,
     #[serde(rename = "spanID")]
     span_id: String,
 }
@@ -112,12 +114,13 @@ fn spans(found: Found) -> Vec<Span> {
             name: told.operation_name.clone(),
             kind: kind(attributes.get("span.kind").map_or("", String::as_str)),
             id: told.span_id.clone(),
+            // Of a span that is linked to its parent too Jaeger keeps the link alone: a consumer's.
             parent: of("CHILD_OF")
+                .chain(of("FOLLOWS_FROM"))
+                .find(|reference| reference.trace_id == found.trace_id)
                 .map(|reference| reference.span_id.clone())
-                .next()
                 .unwrap_or_default(),
             links: of("FOLLOWS_FROM")
-                .chain(of("CHILD_OF").skip(1))
                 .map(|reference| reference.span_id.clone())
                 .collect(),
             attributes,
