@@ -172,7 +172,7 @@ impl Consumer {
             // Nobody would ever ask for a tail's places; and letting a partition go waits for the broker to have them.
             settings.set("enable.auto.commit", "false");
         }
-        let pulse = Pulse::new();
+        let pulse = Pulse::new(self.group.is_some());
         let client = Client::create(&settings, &self.name, changes, pulse.clone())?;
         let longest = self.config.stands_still();
         let ended = tokio::select! {

@@ -27,6 +27,8 @@ pub(crate) const CRASH_POINT: &str = "HEXCAB_CRASH_POINT";
 /// Another: the file that says how much its clocks are off (see `clock/skew.rs`).
 pub(crate) const CLOCK_SKEW: &str = "HEXCAB_CLOCK_SKEW";
 const PREFIX: &str = "HEXCAB_";
+/// What tests are told, and what is no service's business.
+const OF_TESTS: &str = "HEXCAB_TEST_";
 /// How long a health check waits for a connection …
 const HEALTH_CONNECT: Duration = Duration::from_secs(1);
 /// … and for the answer …
@@ -149,7 +151,7 @@ fn command(service: &'static str, about: &'static str) -> Command {
 /// The `HEXCAB_*` variables of this process.
 fn environment() -> Vec<(String, String)> {
     std::env::vars()
-        .filter(|(name, _)| name.starts_with(PREFIX))
+        .filter(|(name, _)| name.starts_with(PREFIX) && !name.starts_with(OF_TESTS))
         .filter(|(name, _)| ![EXIT_WITH_PARENT, CRASH_POINT, CLOCK_SKEW].contains(&name.as_str()))
         .collect()
 }

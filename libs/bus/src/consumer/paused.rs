@@ -202,8 +202,13 @@ mod tests {
             ..BusConfig::default()
         };
         let (changes, _) = mpsc::unbounded_channel();
-        let client =
-            Client::create(&config.consumer("narrow"), "narrow", changes, Pulse::new()).unwrap();
+        let client = Client::create(
+            &config.consumer("narrow"),
+            "narrow",
+            changes,
+            Pulse::new(true),
+        )
+        .unwrap();
         (broker, client, ("narrow".to_owned(), 7))
     }
 }

@@ -16,22 +16,29 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 /// The last sign of life. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Pulse(Arc<Mutex<Instant>>);
+pub struct Pulse {
+    last: Arc<Mutex<Instant>>,
+    /// Whether it wants to be let into a group.
+    is_member: bool,
+}
 
 impl Pulse {
-    /// Alive now.
-    pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+    /// Alive now, of a member of a group or of a tail.
+    pub fn new(is_member: bool) -> Self {
+        Self {
+            last: Arc::new(Mutex::new(Instant::now())),
+            is_member,
+        }
     }
 
     /// A sign of life.
     pub fn beat(&self) {
-        *self.0.lock() = Instant::now();
+        *self.last.lock() = Instant::now();
     }
 
     /// The client told how it stands.
     pub fn heard(&self, statistics: &Statistics) {
-        if !is_left_out(statistics) {
+        if !self.is_member || !is_left_out(statistics) {
             self.beat();
         }
     }
@@ -39,18 +46,17 @@ impl Pulse {
     /// Waits until there was no sign for so long, nor in the moment after: a process that was stopped itself has one then.
     pub async fn stopped(&self, longest: Duration) {
         loop {
-            let last = *self.0.lock();
+            let last = *self.last.lock();
             sleep_until(last + longest).await;
             sleep(MOMENT).await;
-            if *self.0.lock() == last {
+            if *self.last.lock() == last {
                 return;
             }
         }
     }
 }
 
-/// Whether the client is on its way into its group, although a broker is there. A consumer without a subscription is on no
-/// way: its client says "init" for ever.
+/// Whether the client is on its way into its group, although a broker is there.
 fn is_left_out(statistics: &Statistics) -> bool {
     let is_there =
         |broker: &rdkafka::statistics::Broker| broker.nodeid >= 0 && broker.state == "UP";

@@ -13,6 +13,8 @@ use crate::{Bench, Seen, event};
 
 /// As long as a consumer may stand still here.
 const STILL_MS: u32 = 1_500;
+/// The same where the group must have formed by then.
+const PATIENT_MS: u32 = 8_000;
 /// Within which it has ended: the group needs a while to form.
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
@@ -37,9 +39,9 @@ async fn ended(config: &BusConfig, handler: Arc<dyn Handler>) -> String {
         .to_string()
 }
 
-fn quick(bench: &Bench) -> BusConfig {
+fn quick(bench: &Bench, stands_still_ms: u32) -> BusConfig {
     BusConfig {
-        stands_still_ms: STILL_MS,
+        stands_still_ms,
         ..bench.config()
     }
 }
@@ -49,7 +51,7 @@ async fn a_handler_that_never_returns_ends_its_consumer() {
     let bench = Bench::new().await;
     let producer = Producer::connect(&bench.config()).unwrap();
     producer.publish(event("trips/0")).await.unwrap();
-    let why = ended(&quick(&bench), Arc::new(Stuck)).await;
+    let why = ended(&quick(&bench, STILL_MS), Arc::new(Stuck)).await;
     assert!(why.contains("stood still"), "{why}");
 }
 
@@ -60,27 +62,31 @@ async fn a_member_that_its_group_never_lets_in_ends() {
         let refused = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS; 10_000];
         cluster.request_errors(RDKafkaApiKey::JoinGroup, &refused);
     });
-    let why = ended(&quick(&bench), Arc::new(Seen::default())).await;
+    let why = ended(&quick(&bench, STILL_MS), Arc::new(Seen::default())).await;
     assert!(why.contains("stood still"), "{why}");
 }
 
-/// For several times as long as a consumer may stand still.
+/// For longer than a consumer may stand still, a member of a group and a tail, which is in none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_to_which_nothing_comes_goes_on() {
     let bench = Bench::new().await;
-    let seen = Arc::new(Seen::default());
-    bench.member_with(&quick(&bench), "patient", &[topic::TRIP], seen.clone());
+    let config = quick(&bench, PATIENT_MS);
+    let (member, tail) = (Arc::new(Seen::default()), Arc::new(Seen::default()));
+    bench.member_with(&config, "patient", &[topic::TRIP], member.clone());
+    let component = Readiness::new().component("kafka");
+    let consumer = Consumer::tail(&config, "tail", &[topic::TRIP], tail.clone(), component);
+    bench
+        .tasks
+        .spawn("tail", consumer.run(bench.tasks.shutdown()));
     let producer = Producer::connect(&bench.config()).unwrap();
     producer.publish(event("trips/0")).await.unwrap();
-    seen.until(1).await;
-    let longer = Duration::from_millis(u64::from(STILL_MS) * 3);
-    let waited = tokio::time::Instant::now();
-    within(
-        longer * 2,
-        || "time to pass",
-        || async { (waited.elapsed() > longer).then_some(()) },
-    )
-    .await;
+    member.until(1).await;
+    let longer = Duration::from_millis(u64::from(PATIENT_MS)) + Duration::from_secs(2);
+    let begun = tokio::time::Instant::now();
+    let passed = || async { (begun.elapsed() > longer).then_some(()) };
+    within(longer * 2, || "time to pass", passed).await;
+    let seen = tail.subjects().len();
     producer.publish(event("trips/1")).await.unwrap();
-    seen.until(2).await;
+    member.until(2).await;
+    tail.until(seen + 1).await;
 }
