@@ -9,7 +9,7 @@ async fn main() -> anyhow::Result<()> {
     let Some(config) = hexcab_chassis::config::from_args::<Config>("location", about)? else {
         return Ok(());
     };
-    let telemetry = hexcab_telemetry::init("location", &config.telemetry)?;
+    let telemetry = hexcab_telemetry::init("location", &config.telemetry())?;
     if config.store.migrate_only {
         let migrated = store::migrate(&config.store).await;
         telemetry.shutdown().await;
