@@ -1,4 +1,9 @@
-//! The city that scenarios run against: one of their own, started as a user would, or the one that `HEXCAB_GATEWAY` names.
+//! The city that scenarios run against: one of their own, started as a user would, or the one that is named to them.
+//!
+//! Of a city that is up already they are told by the environment: `HEXCAB_GATEWAY` and `HEXCAB_SIGN_IN` where apps find it,
+//! `HEXCAB_CLOCK` its clock unless that is the machine's. With that alone, scenarios that look inside are skipped. They
+//! run too with `HEXCAB_CITY_DIR`, a folder whose city.json says where all the rest is, as `hexcab up` writes it;
+//! `HEXCAB_JAEGER` and `HEXCAB_PROMETHEUS`, which have its spans and numbers; `HEXCAB_REPLICAS`, when it has two of each service; `HEXCAB_COMPOSE_PROJECT`, by which docker knows its containers.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,13 +16,22 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use crate::{Api, PATIENCE, eventually, spans::Collector};
+use crate::{
+    Api,
+    collector::{Collector, Spans},
+    eventually,
+    keeper::Keeper,
+};
 
 /// City seconds per second: fast, and still slow enough that a 15 s offer can be answered on a busy machine.
 const SPEED: &str = "20";
 /// Every service that a city runs, in the order they are started.
 pub const SERVICES: [&str; 7] = [
     "sandbox", "location", "trip", "pricing", "payment", "dispatch", "gateway",
+];
+/// Those of which a cluster may have two, the second called `…-2`.
+pub const REPLICATED: [&str; 6] = [
+    "location", "trip", "pricing", "payment", "dispatch", "gateway",
 ];
 
 /// A running city.
@@ -27,9 +41,76 @@ pub struct City {
     /// What its folder says.
     pub file: Value,
     /// Every span of it.
-    pub spans: Collector,
-    dir: tempfile::TempDir,
+    pub spans: Spans,
+    pub(crate) keeper: Keeper,
+    prometheus: Option<String>,
+    /// The folder of city.json.
+    dir: PathBuf,
+    scratch: tempfile::TempDir,
     launcher: Mutex<Option<Child>>,
+}
+
+/// What a scenario must have of a city beside the public API. A city of their own has it all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Has {
+    /// Nothing.
+    Api,
+    /// The addresses of its services and stores.
+    Inside,
+    /// Its spans.
+    Spans,
+    /// Its numbers and log lines, which only a city of their own sends here.
+    Numbers,
+    /// Somebody who kills its processes and starts them again.
+    Keeper,
+    /// A Prometheus that has its numbers, which only a cluster has.
+    Prometheus,
+    /// Two of every service of [`REPLICATED`], and a keeper.
+    Replicas,
+}
+
+impl Has {
+    /// Whether there is a point in scenarios that need it: `hexcab up` starts no Prometheus, and one of each service.
+    pub fn is_asked_for(self) -> bool {
+        match self {
+            Self::Api | Self::Inside | Self::Spans | Self::Numbers | Self::Keeper => true,
+            Self::Prometheus => given(PROMETHEUS).is_some(),
+            Self::Replicas => given(REPLICAS).is_some(),
+        }
+    }
+
+    /// Why a scenario that needs it cannot run; none when it can.
+    pub fn lacking(self) -> Option<&'static str> {
+        given("HEXCAB_GATEWAY")?;
+        let inside = (
+            "HEXCAB_CITY_DIR",
+            "looks inside: HEXCAB_CITY_DIR is not set",
+        );
+        let spans = ("HEXCAB_JAEGER", "looks at spans: HEXCAB_JAEGER is not set");
+        let kills = (
+            "HEXCAB_COMPOSE_PROJECT",
+            "kills processes: HEXCAB_COMPOSE_PROJECT is not set",
+        );
+        let wanted = match self {
+            Self::Api | Self::Prometheus => vec![],
+            Self::Inside => vec![inside],
+            Self::Spans => vec![inside, spans],
+            Self::Numbers => {
+                return Some("looks at numbers, which go to this city's own collector");
+            }
+            Self::Keeper | Self::Replicas => vec![inside, kills],
+        };
+        let mut lacking = wanted.iter().filter(|(name, _)| given(name).is_none());
+        lacking.next().map(|(_, why)| *why)
+    }
+}
+
+const PROMETHEUS: &str = "HEXCAB_PROMETHEUS";
+const REPLICAS: &str = "HEXCAB_REPLICAS";
+
+fn given(variable: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "tests find their city here")]
+    std::env::var(variable).ok()
 }
 
 /// Where the binaries are: beside this test's own.
@@ -46,8 +127,42 @@ fn binary(name: &str) -> PathBuf {
 }
 
 impl City {
-    /// Starts a city with `hexcab up` and waits until it is healthy.
+    /// The one that is named, or one of their own.
     pub async fn start() -> Self {
+        match given("HEXCAB_GATEWAY") {
+            Some(gateway) => Self::named(&gateway).await,
+            None => Self::own().await,
+        }
+    }
+
+    /// One that is up.
+    async fn named(gateway: &str) -> Self {
+        let dir = given("HEXCAB_CITY_DIR").map(PathBuf::from);
+        let file = match &dir {
+            Some(dir) => read(dir).expect("HEXCAB_CITY_DIR has a city.json"),
+            None => serde_json::json!({
+                "sign_in": given("HEXCAB_SIGN_IN").expect("HEXCAB_SIGN_IN says where tokens are had"),
+                "clock": given("HEXCAB_CLOCK").unwrap_or_else(|| "system".to_owned()),
+            }),
+        };
+        let sign_in = file["sign_in"].as_str().expect("an address");
+        let city = Self {
+            api: Api::new(gateway, sign_in),
+            spans: given("HEXCAB_JAEGER").map_or(Spans::None, Spans::Jaeger),
+            keeper: given("HEXCAB_COMPOSE_PROJECT")
+                .map_or(Keeper::Nobody, |project| Keeper::Compose { project }),
+            prometheus: given(PROMETHEUS),
+            file,
+            dir: dir.unwrap_or_default(),
+            scratch: tempfile::tempdir().expect("a folder"),
+            launcher: Mutex::new(None),
+        };
+        city.until_healthy().await;
+        city
+    }
+
+    /// Starts a city with `hexcab up` and waits until it is healthy.
+    async fn own() -> Self {
         let spans = Collector::start().await;
         let dir = tempfile::Builder::new()
             .prefix("hexcab-e2e-")
@@ -84,9 +199,14 @@ impl City {
         let api = Api::new(&text("gateway"), &text("sign_in"));
         let city = Self {
             api,
+            spans: Spans::Own(spans),
+            keeper: Keeper::Launcher {
+                control: text("control"),
+            },
+            prometheus: None,
             file,
-            spans,
-            dir,
+            dir: dir.path().to_owned(),
+            scratch: dir,
             launcher: Mutex::new(Some(launcher)),
         };
         city.until_healthy().await;
@@ -95,8 +215,15 @@ impl City {
 
     /// What its services stand on: postgres and kafka, in the local stack (`HEXCAB_STACK=local`) cassandra too.
     pub fn stores(&self) -> Vec<String> {
-        let stores = self.file["stores"].as_object().expect("stores");
-        stores.keys().cloned().collect()
+        match self.file["stores"].as_object() {
+            Some(stores) => stores.keys().cloned().collect(),
+            None => ["postgres", "kafka"].map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// The address of the Prometheus that has its numbers.
+    pub fn prometheus(&self) -> Option<&str> {
+        self.prometheus.as_deref()
     }
 
     /// Its clock.
@@ -121,87 +248,11 @@ impl City {
             .to_owned()
     }
 
-    /// Asks the launcher.
-    pub async fn control(&self, method: &str, path: &str) -> Value {
-        let url = format!(
-            "{}{path}",
-            self.file["control"].as_str().expect("an address")
-        );
-        let client = reqwest::Client::builder()
-            .timeout(Duration::from_secs(90))
-            .build()
-            .expect("an HTTP client");
-        let request = client.request(method.parse().expect("a method"), url);
-        let answer = request.send().await.expect("the launcher answers");
-        assert!(
-            answer.status().is_success(),
-            "{method} {path}: {}",
-            answer.status()
-        );
-        answer.json().await.unwrap_or(Value::Null)
-    }
-
-    /// Waits until every service is healthy.
-    pub async fn until_healthy(&self) {
-        // Cassandra takes its time where much else runs.
-        hexcab_testkit::within(
-            PATIENCE * 3,
-            || "every service is healthy",
-            || async {
-                let status = self.control("GET", "/status").await;
-                let services = status["services"].as_array()?;
-                services
-                    .iter()
-                    .all(|service| service["complaint"].is_null())
-                    .then_some(())
-            },
-        )
-        .await;
-    }
-
-    /// How often a service was started again.
-    pub async fn restarts(&self, name: &str) -> u64 {
-        let status = self.control("GET", "/status").await;
-        let found = status["services"]
-            .as_array()
-            .expect("services")
-            .iter()
-            .find(|service| service["name"] == name);
-        found
-            .and_then(|service| service["restarts"].as_u64())
-            .expect("a count")
-    }
-
-    /// How often each service was started again; without the stores.
-    pub async fn restarts_of_services(&self) -> Vec<u64> {
-        let mut all = Vec::new();
-        for service in SERVICES {
-            all.push(self.restarts(service).await);
-        }
-        all
-    }
-
-    /// Kills a service or a store as a crash would, and waits until it was started again and all are healthy.
-    pub async fn kill(&self, name: &str) {
-        let before = self.restarts(name).await;
-        self.control("POST", &format!("/services/{name}/kill"))
-            .await;
-        eventually(&format!("{name} is started again"), || async {
-            (self.restarts(name).await > before).then_some(())
-        })
-        .await;
-        self.until_healthy().await;
-    }
-
     /// Runs the command line against this city: (exit code, what it printed).
     pub async fn hexcab(&self, arguments: &[&str]) -> (i32, String) {
         self.run(
             "hexcab",
-            &[
-                arguments,
-                &["--dir", &self.dir.path().display().to_string()],
-            ]
-            .concat(),
+            &[arguments, &["--dir", &self.dir.display().to_string()]].concat(),
         )
         .await
     }
@@ -223,7 +274,7 @@ impl City {
 
     /// A folder for a scenario's files.
     pub fn scratch(&self, file: &str) -> PathBuf {
-        self.dir.path().join(file)
+        self.scratch.path().join(file)
     }
 
     /// Checks every invariant; panics with what is wrong.
@@ -232,9 +283,11 @@ impl City {
         assert_eq!(code, 0, "{text}");
     }
 
-    /// Stops the city as Ctrl-C would, and sees that nothing is left.
+    /// Stops a city of their own as Ctrl-C would, and sees that nothing is left.
     pub async fn stop(&self) {
-        let mut launcher = self.launcher.lock().take().expect("a launcher");
+        let Some(mut launcher) = self.launcher.lock().take() else {
+            return;
+        };
         let status = self.control("GET", "/status").await;
         let services = status["services"].as_array().cloned().unwrap_or_default();
         let mut pids: Vec<u64> = services

@@ -1,4 +1,5 @@
-//! What the scenarios speak with: a running city, its riders and drivers through the public API, a collector of spans.
+//! What the scenarios speak with: a running city, its riders and drivers through the public API, a collector of spans,
+//! and what can be read out of the sources: their guards and their instruments.
 //!
 //! Does not: reach into a service. What a scenario sees is what an app or an operator could see.
 
@@ -10,15 +11,18 @@
 
 mod api;
 mod city;
+pub mod collector;
 mod driver;
 pub mod guards;
+mod jaeger;
+mod keeper;
 mod rider;
-pub mod spans;
+pub mod telemetry;
 
 use std::{future::Future, time::Duration};
 
 pub use api::{Answer, Api, new_key};
-pub use city::{City, SERVICES};
+pub use city::{City, Has, REPLICATED, SERVICES};
 pub use driver::Driver;
 pub use rider::Rider;
 

@@ -207,3 +207,67 @@ fn every_guard_names_a_test_that_is_there() {
             .collect(),
     );
 }
+
+#[test]
+fn every_instrument_stands_on_the_page_of_telemetry() {
+    let page = std::fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
+    let instruments = hexcab_e2e::telemetry::instruments(&root()).unwrap();
+    assert!(
+        hexcab_e2e::telemetry::page(&page, &instruments).unwrap() == page,
+        "docs/telemetry.md is not what the sources say: cargo run -p hexcab-e2e --bin telemetry"
+    );
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_a_test() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let (rules, tests) = (
+        read("infra/prometheus/alerts.yml"),
+        read("infra/prometheus/alerts.test.yml"),
+    );
+    let names: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(names.len() > 5);
+    for name in names {
+        let page = format!("docs/runbooks/{name}.md");
+        assert!(root().join(&page).exists(), "{page} is missing");
+        assert!(rules.contains(&format!("runbook: {page}")), "{name}");
+        let fires = format!("alertname: {name}\n        exp_alerts:\n");
+        assert!(tests.contains(&fires), "{name} fires in no test");
+    }
+}
+
+#[test]
+fn the_images_of_a_cluster_are_pinned_in_one_place() {
+    let env = std::fs::read_to_string(root().join("infra/.env")).unwrap();
+    let pinned: Vec<(&str, &str)> = env
+        .lines()
+        .filter_map(|line| line.split_once("_IMAGE="))
+        .collect();
+    for (name, image) in &pinned {
+        let is_ours = *name == "HEXCAB";
+        assert!(
+            is_ours || image.contains(':') && !image.ends_with(":latest"),
+            "{image}"
+        );
+    }
+    for (path, text) in files(&["infra"], "yaml") {
+        let images = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("image: "));
+        let loose: Vec<&str> = images
+            .filter(|image| !image.starts_with("${") && !image.starts_with("{{"))
+            .collect();
+        assert!(loose.is_empty(), "{}: {loose:?}", name(&path));
+    }
+    let dockerfile = std::fs::read_to_string(root().join("infra/Dockerfile")).unwrap();
+    for argument in ["RUST", "BASE"] {
+        let (_, image) = pinned.iter().find(|(name, _)| *name == argument).unwrap();
+        assert!(
+            dockerfile.contains(&format!("ARG {argument}_IMAGE={image}\n")),
+            "{argument}"
+        );
+    }
+}

@@ -7,6 +7,19 @@ use serde_json::Value;
 
 /// Every process is killed once while the simulator sends riders; every request has an end, and the invariants hold.
 pub async fn of_each_process_cost_only_delay(city: Arc<City>) {
+    let services = hexcab_e2e::SERVICES.into_iter().map(str::to_owned);
+    let all: Vec<String> = services.chain(city.stores()).collect();
+    under_load(&city, &all).await;
+}
+
+/// The same with two of every service: one of each is killed, then the other.
+pub async fn of_each_replica_cost_only_delay(city: Arc<City>) {
+    let ones = hexcab_e2e::REPLICATED.map(str::to_owned);
+    let others = hexcab_e2e::REPLICATED.map(|name| format!("{name}-2"));
+    under_load(&city, &[ones, others].concat()).await;
+}
+
+async fn under_load(city: &City, killed: &[String]) {
     let report = city.scratch("crashes.json");
     let report_path = report.display().to_string();
     let text = |key: &str| city.file[key].as_str().expect("an address").to_owned();
@@ -34,9 +47,8 @@ pub async fn of_each_process_cost_only_delay(city: Arc<City>) {
         &report_path,
     ];
     let (simulated, ()) = tokio::join!(city.run("hexcab-simulator", &arguments), async {
-        let services = hexcab_e2e::SERVICES.into_iter().map(str::to_owned);
-        for name in services.chain(city.stores()) {
-            city.kill(&name).await;
+        for name in killed {
+            city.kill(name).await;
         }
     });
     assert_eq!(simulated.0, 0, "{}", simulated.1);

@@ -1,11 +1,12 @@
 //! Whole rides through a running city, each scenario through public APIs against separate processes.
 //!
-//! The city is one, started here as a user would start it; scenarios leave no open trip and no driver online behind, and
+//! The city is one, started here as a user would start it, or one that is up already (`hexcab_e2e::City`); scenarios leave no open trip and no driver online behind, and
 //! say what they must have for themselves. At the end the invariants are checked over everything that happened, and the
 //! city is stopped and leaves no process.
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
+mod boards;
 mod bookings;
 mod cancels;
 mod crashes;
@@ -17,6 +18,7 @@ mod quotes;
 mod races;
 mod ride;
 mod stores;
+mod telemetry;
 mod trace;
 
 use std::{
@@ -25,7 +27,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use hexcab_e2e::{CIVIC_CENTER, City, Driver, FERRY_BUILDING, Place, Rider};
+use hexcab_e2e::{CIVIC_CENTER, City, Driver, FERRY_BUILDING, Has, Place, Rider};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use tokio::sync::{Mutex, RwLock};
@@ -52,47 +54,59 @@ struct Places {
 }
 
 macro_rules! scenarios {
-    ($($needs:ident $module:ident :: $name:ident),+ $(,)?) => {
-        vec![$((
-            concat!(stringify!($module), "::", stringify!($name)),
-            Needs::$needs,
-            (|city| Box::pin($module::$name(city))) as Work,
-        )),+]
+    ($($needs:ident $has:ident $module:ident :: $name:ident),+ $(,)?) => {
+        vec![$(Scenario {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            needs: Needs::$needs,
+            has: Has::$has,
+            work: |city| Box::pin($module::$name(city)),
+        }),+]
     };
 }
 
-fn all() -> Vec<(&'static str, Needs, Work)> {
+struct Scenario {
+    name: &'static str,
+    needs: Needs,
+    /// What it must have of the city.
+    has: Has,
+    work: Work,
+}
+
+fn all() -> Vec<Scenario> {
     scenarios![
-        Nothing offers::that_nobody_can_take_end_in_expiry,
-        Pickup ride::is_carried_from_quote_to_money,
-        Pickup ride::is_carried_by_websocket_and_by_grpc,
-        Pickup trace::of_a_ride_is_one_tree_over_every_hop,
-        Pickup bookings::wait_for_their_time_and_are_driven,
-        Nothing bookings::can_be_called_off_for_nothing_and_leave_room_for_a_ride_now,
-        Nothing quotes::expire,
-        Nothing quotes::are_requested_once_whatever_is_repeated,
-        Nothing quotes::cannot_be_reused_or_forged_or_borrowed,
-        Nothing nonsense::is_refused_clearly,
-        Nothing nonsense::in_a_websocket_leaves_the_session_up,
-        Nothing nonsense::of_foreign_users_is_refused,
-        Nothing grpc::a_stranger_can_list_and_call_every_service,
-        Pickup offers::that_are_declined_go_to_another_driver,
-        Pickup offers::that_are_ignored_expire_and_go_on,
-        Pickup offers::are_for_one_driver_only,
-        Pickup cancels::while_an_offer_is_open_end_the_trip,
-        Pickup cancels::by_the_driver_bring_another_driver,
-        Pickup cancels::late_ones_cost_a_fee,
-        Pickup cancels::by_an_operator_bring_another_driver,
-        Pickup cancels::for_a_rider_who_does_not_come_cost_a_fee,
-        Pickup races::accept_and_cancel_at_the_same_moment,
-        Pickup money::declined_releases_the_driver,
-        Pickup money::for_waiting_is_held_and_taken_too,
-        Pickup money::in_cash_makes_the_driver_owe_what_is_not_his,
-        Pickup money::is_tipped_given_back_and_paid_out,
-        City crashes::of_each_process_cost_only_delay,
-        City stores::broker_that_dies_costs_only_delay,
-        City stores::database_that_dies_costs_only_delay,
-        City invariants::hold_after_all_that,
+        Nothing Inside offers::that_nobody_can_take_end_in_expiry,
+        Pickup Inside ride::is_carried_from_quote_to_money,
+        Pickup Inside ride::is_carried_by_websocket_and_by_grpc,
+        Pickup Spans trace::of_a_ride_is_one_tree_over_every_hop,
+        Pickup Numbers telemetry::that_is_emitted_is_what_is_listed,
+        Pickup Inside bookings::wait_for_their_time_and_are_driven,
+        Nothing Api bookings::can_be_called_off_for_nothing_and_leave_room_for_a_ride_now,
+        Nothing Api quotes::expire,
+        Nothing Api quotes::are_requested_once_whatever_is_repeated,
+        Nothing Api quotes::cannot_be_reused_or_forged_or_borrowed,
+        Nothing Api nonsense::is_refused_clearly,
+        Nothing Api nonsense::in_a_websocket_leaves_the_session_up,
+        Nothing Api nonsense::of_foreign_users_is_refused,
+        Nothing Inside grpc::a_stranger_can_list_and_call_every_service,
+        Pickup Api offers::that_are_declined_go_to_another_driver,
+        Pickup Api offers::that_are_ignored_expire_and_go_on,
+        Pickup Api offers::are_for_one_driver_only,
+        Pickup Inside cancels::while_an_offer_is_open_end_the_trip,
+        Pickup Api cancels::by_the_driver_bring_another_driver,
+        Pickup Inside cancels::late_ones_cost_a_fee,
+        Pickup Api cancels::by_an_operator_bring_another_driver,
+        Pickup Inside cancels::for_a_rider_who_does_not_come_cost_a_fee,
+        Pickup Api races::accept_and_cancel_at_the_same_moment,
+        Pickup Inside money::declined_releases_the_driver,
+        Pickup Inside money::for_waiting_is_held_and_taken_too,
+        Pickup Inside money::in_cash_makes_the_driver_owe_what_is_not_his,
+        Pickup Inside money::is_tipped_given_back_and_paid_out,
+        City Keeper crashes::of_each_process_cost_only_delay,
+        City Replicas crashes::of_each_replica_cost_only_delay,
+        City Keeper stores::broker_that_dies_costs_only_delay,
+        City Keeper stores::database_that_dies_costs_only_delay,
+        City Inside invariants::hold_after_all_that,
+        City Prometheus boards::ask_for_what_is_there,
     ]
 }
 
@@ -120,11 +134,24 @@ fn main() {
             .clone()
     };
 
-    let trials = all().into_iter().map(|(name, needs, work)| {
-        Trial::test(name, move || {
+    let scenarios = all().into_iter();
+    let trials = scenarios.filter(|scenario| scenario.has.is_asked_for());
+    let trials = trials.map(|scenario| {
+        let Scenario {
+            name,
+            needs,
+            has,
+            work,
+        } = scenario;
+        let lacking = has.lacking();
+        if let Some(why) = lacking {
+            eprintln!("skipped: {name} {why}");
+        }
+        let trial = Trial::test(name, move || {
             let city = city();
             guarded(move || runtime.block_on(alone(places, needs, work(city))))
-        })
+        });
+        trial.with_ignored_flag(lacking.is_some())
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     let stopped = match CITY.get().cloned() {

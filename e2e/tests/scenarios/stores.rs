@@ -26,9 +26,9 @@ async fn in_the_middle_of_a_ride(city: &City, store: &str) {
         offer,
     } = offered(city).await;
     driver.accept(&trip, &offer).await.ok();
-    let before = city.restarts_of_services().await;
+    let before = city.lives_of_services().await;
     city.kill(store).await;
-    assert_eq!(city.restarts_of_services().await, before);
+    assert_eq!(city.lives_of_services().await, before);
 
     let seen = rider.until(&trip, "EN_ROUTE").await;
     driver.drive(&trip, &code(&seen), PICKUP, DROPOFF).await;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use hexcab_e2e::{City, eventually, spans::Trace};
+use hexcab_e2e::{City, collector::Trace, eventually};
 use hexcab_proto::payment::v1::IntentState;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
@@ -26,17 +26,19 @@ pub async fn of_a_ride_is_one_tree_over_every_hop(city: Arc<City>) {
         .expect("the trip names its trace")
         .to_owned();
     let trace = eventually("the ride's spans have arrived", || async {
-        let trace = city.spans.trace(&id);
+        let trace = city.spans.trace(&id).await;
         let captured = trace.named("payment-sandbox", "capture").next().is_some();
         (captured && trace.roots().len() == 1).then_some(trace)
     })
     .await;
 
-    let astray = city.spans.astray(&trip, &id);
+    let found = city.spans.of_trip(&trip).await;
+    let astray: Vec<_> = found.iter().filter(|(other, _)| *other != id).collect();
     assert!(
         astray.is_empty(),
         "hops that began a trace of their own: {astray:#?}"
     );
+    assert_eq!(found.len(), 1, "the ride is found by its trip");
 
     let services: BTreeSet<&str> = trace.0.iter().map(|span| span.service.as_str()).collect();
     for service in [

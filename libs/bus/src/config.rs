@@ -29,6 +29,9 @@ pub struct BusConfig {
     pub backoff_ms: u64,
     /// The same at most, milliseconds.
     pub backoff_max_ms: u64,
+    /// A consumer that shows no sign of life for so long although a broker is there, or is not let into its group, ends with
+    /// an error and is begun again, milliseconds. Longer than any handler takes, and than a rebalance.
+    pub stands_still_ms: u32,
     /// How often the outbox's age and the consumers' lag are measured, milliseconds.
     pub measure_ms: u32,
     /// How long events are kept in the outbox after they were published, hours: how far `republish` goes back.
@@ -49,6 +52,7 @@ impl Default for BusConfig {
             relay_idle_ms: 20,
             backoff_ms: 100,
             backoff_max_ms: 30_000,
+            stands_still_ms: 30_000,
             measure_ms: 5_000,
             outbox_keep_hours: 7 * 24,
             inbox_keep_hours: 45 * 24,
@@ -84,6 +88,14 @@ impl BusConfig {
             self.outbox_keep_hours,
         );
         Ok(())
+    }
+
+    /// How long a consumer may stand still; as long as it likes when nothing is measured, for then nothing is known.
+    pub(crate) fn stands_still(&self) -> Duration {
+        match self.measure_ms {
+            0 => Duration::from_secs(u32::MAX.into()),
+            _ => Duration::from_millis(self.stands_still_ms.into()),
+        }
     }
 
     /// How long a consumer waits for a dependency.

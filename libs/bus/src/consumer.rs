@@ -5,6 +5,7 @@
 //! - [`Failure::Poison`] → `<topic>.dlq` at once, with the original bytes; then it counts as done
 //! - [`Failure::Dependency`] → the partition is paused, backing off to 30 s, and begins again with the same event;
 //!   nothing is lost, nothing overtakes, other partitions go on (of several at once those behind it come again)
+//! - a consumer that stands still ends with an error (`pulse`)
 //! - an event that the inbox has forgotten ([`inbox`]) → put aside too: it must not have its effect twice
 //! - an event that the database refuses by a constraint, [`REFUSALS_MAX`] times in a row → put aside too: a rule says that
 //!   it must not be, and waiting changes no rule (a race may be lost once)
@@ -14,14 +15,15 @@ mod handful;
 mod lag;
 mod paused;
 mod positions;
+mod pulse;
 mod reach;
 mod refused;
 mod span;
 mod tail;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use futures::{FutureExt as _, future::try_join_all};
 use hexcab_chassis::{Component, crash};
@@ -38,6 +40,7 @@ use client::{Change, Client, Partition};
 use handful::{Handful, Outcome, Place};
 use paused::Paused;
 use positions::Positions;
+use pulse::Pulse;
 use reach::Reach;
 use refused::is_refused;
 pub(crate) use refused::is_said;
@@ -45,6 +48,9 @@ use tail::{Edge, Tail};
 
 /// How often in a row the database may refuse an event before it is put aside: about three seconds by default.
 const REFUSALS_MAX: u32 = 6;
+
+/// How long a consumer waits at most before it tries again to take its partitions: it is alive, and says so.
+const ASSIGN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Why an event was not handled.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +96,7 @@ struct State {
     reach: Reach,
     /// None of a member of a group.
     tail: Option<Tail>,
+    pulse: Pulse,
 }
 
 impl Consumer {
@@ -165,8 +172,15 @@ impl Consumer {
             // Nobody would ever ask for a tail's places; and letting a partition go waits for the broker to have them.
             settings.set("enable.auto.commit", "false");
         }
-        let client = Client::create(&settings, &self.name, changes)?;
-        let ended = self.consume(&client, changed, shutdown).await;
+        let pulse = Pulse::new();
+        let client = Client::create(&settings, &self.name, changes, pulse.clone())?;
+        let longest = self.config.stands_still();
+        let ended = tokio::select! {
+            ended = self.consume(&client, changed, &pulse, shutdown) => ended,
+            () = pulse.stopped(longest) => {
+                Err(anyhow!("the consumer {} stood still for {longest:?}", self.name))
+            }
+        };
         self.component.set(false);
         client.close().await;
         ended
@@ -176,6 +190,7 @@ impl Consumer {
         &self,
         client: &Client,
         mut changed: mpsc::UnboundedReceiver<Change>,
+        pulse: &Pulse,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let producer = Producer::connect(&self.config)?;
@@ -184,6 +199,7 @@ impl Consumer {
             positions: Positions::default(),
             reach: Reach::new(self.component.clone()),
             tail: None,
+            pulse: pulse.clone(),
         };
         if self.group.is_some() {
             let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
@@ -235,12 +251,13 @@ impl Consumer {
                 let mut wait = self.backoff().after(None);
                 while let Err(error) = self.handler.assigned(&partitions).await {
                     tracing::warn!(consumer = self.name, %error, ?wait, "cannot take partitions yet");
+                    state.pulse.beat();
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         // Nothing more is handed to it.
                         () = shutdown.cancelled() => return,
                     }
-                    wait = self.backoff().after(Some(wait));
+                    wait = self.backoff().after(Some(wait)).min(ASSIGN_WAIT_MAX);
                 }
                 state.reach.found();
             }

@@ -35,9 +35,14 @@ pub use relay::{Relay, republish};
 /// # Errors
 /// When they cannot be applied.
 pub async fn migrate(pg: &Pg) -> Result<(), PgError> {
-    let mut migrator = sqlx::migrate!("./migrations");
-    migrator.dangerous_set_table_name("_hexcab_bus_migrations");
-    pg.migrate(&migrator).await?;
+    pg.migrate(&migrator()).await?;
     retention::prepare(pg, retention::clock(pg).await?).await?;
     Ok(())
+}
+
+/// The migrations behind [`migrate`].
+pub fn migrator() -> sqlx::migrate::Migrator {
+    let mut migrator = sqlx::migrate!("./migrations");
+    migrator.dangerous_set_table_name("_hexcab_bus_migrations");
+    migrator
 }

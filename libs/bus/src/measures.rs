@@ -24,7 +24,7 @@ pub static OUTBOX_HELD: Gauge = Gauge::new(
 pub static RELAY_PUBLISHED: Counter = Counter::new(
     "hexcab.relay.published",
     "{event}",
-    "events published from the outbox, repetitions included",
+    "events published from the outbox by type, repetitions included: the funnel of rides and their money",
 );
 /// Events that a consumer has before it.
 pub static CONSUMER_LAG: Gauge = Gauge::new(
@@ -53,6 +53,11 @@ pub fn of_database(name: &str) -> KeyValue {
 /// Of one topic.
 pub fn of_topic(name: &str) -> KeyValue {
     KeyValue::new("messaging.destination.name", name.to_owned())
+}
+
+/// Of one kind of event, such as `hexcab.trip.v1.OfferMade`.
+pub fn of_kind(name: &str) -> KeyValue {
+    KeyValue::new("hexcab.event.type", name.to_owned())
 }
 
 /// Of one consumer.

@@ -220,13 +220,14 @@ impl Relay {
     }
 
     fn count(&self, published: &[Waiting]) {
-        let mut by_topic: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut by_kind: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for row in published {
-            *by_topic.entry(&row.topic).or_default() += 1;
+            *by_kind.entry((&row.topic, &row.kind)).or_default() += 1;
         }
-        for (topic, count) in by_topic {
+        for ((topic, kind), count) in by_kind {
             let database = measures::of_database(self.pg.database());
-            RELAY_PUBLISHED.add(count, &[database, measures::of_topic(topic)]);
+            let of = [database, measures::of_topic(topic), measures::of_kind(kind)];
+            RELAY_PUBLISHED.add(count, &of);
         }
     }
 

@@ -3,20 +3,22 @@
 //! - Keys are those of the service's own `Config`, nested by `.` in flags and `__` in the environment
 //!   (`HEXCAB_SERVER__LISTEN`). An unknown key is an error that names the nearest known one.
 //! - A secret `x` may be given as `x_file`, the path of a file that holds it.
-//! - `--print-config` shows the outcome with secrets masked; `--healthcheck` asks the running service.
+//! - `--print-config` shows the outcome with secrets masked; `--healthcheck` asks the running service; `migrate`, of a
+//!   service that keeps something, brings its database up to date ([`Job`]).
 //!
 //! This is the only reader of the environment.
 
-use std::{path::PathBuf, time::Duration};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use figment::{
     Figment,
     providers::{Format as _, Serialized, Toml},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Set by a launcher: the process ends when this process id is no longer its parent.
 const EXIT_WITH_PARENT: &str = "HEXCAB_EXIT_WITH_PARENT";
@@ -25,6 +27,24 @@ pub(crate) const CRASH_POINT: &str = "HEXCAB_CRASH_POINT";
 /// Another: the file that says how much its clocks are off (see `clock/skew.rs`).
 pub(crate) const CLOCK_SKEW: &str = "HEXCAB_CLOCK_SKEW";
 const PREFIX: &str = "HEXCAB_";
+/// How long a health check waits for a connection …
+const HEALTH_CONNECT: Duration = Duration::from_secs(1);
+/// … and for the answer …
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// … of which it reads so many bytes.
+const MAX_STATUS_LINE: u64 = 64;
+
+/// What a process of a service that keeps something is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// Serve until it is told to stop.
+    Serve,
+    /// Bring its database up to date, and end.
+    Migrate,
+}
+
+/// The subcommand of [`Job::Migrate`].
+const MIGRATE: &str = "migrate";
 
 /// Reads the configuration of `service` from the command line and the environment. None when the command line asked for
 /// something else, which has then been done.
@@ -35,7 +55,28 @@ pub fn from_args<C>(service: &'static str, about: &'static str) -> anyhow::Resul
 where
     C: Default + Serialize + DeserializeOwned,
 {
-    let flags = command(service, about).get_matches();
+    let read = from_matches(&command(service, about).get_matches())?;
+    Ok(read.map(|(_, config)| config))
+}
+
+/// The same for a service that keeps something: it may also be told to `migrate`.
+///
+/// # Errors
+/// See [`from_args`].
+pub fn from_args_or_migrate<C>(
+    service: &'static str,
+    about: &'static str,
+) -> anyhow::Result<Option<(Job, C)>>
+where
+    C: Default + Serialize + DeserializeOwned,
+{
+    from_matches(&command(service, about).subcommand(migrate()).get_matches())
+}
+
+fn from_matches<C>(flags: &ArgMatches) -> anyhow::Result<Option<(Job, C)>>
+where
+    C: Default + Serialize + DeserializeOwned,
+{
     let sets: Vec<String> = flags
         .get_many("set")
         .into_iter()
@@ -60,7 +101,20 @@ where
     }
     exit_with_parent()?;
     crate::clock::skew::watch().context("watch the file of HEXCAB_CLOCK_SKEW")?;
-    Ok(Some(config))
+    let job = match flags.subcommand_name() {
+        Some(_) => Job::Migrate,
+        None => Job::Serve,
+    };
+    Ok(Some((job, config)))
+}
+
+fn migrate() -> Command {
+    Command::new(MIGRATE)
+        .about("Bring the service's database up to date, and exit; where it is already, nothing is done")
+        .after_help(
+            "Waits up to a minute for the database's server. A service whose setting says that it does not migrate at its \
+             start waits until this was done.",
+        )
 }
 
 fn command(service: &'static str, about: &'static str) -> Command {
@@ -73,11 +127,13 @@ fn command(service: &'static str, about: &'static str) -> Command {
                 .long("config")
                 .value_name("FILE")
                 .value_parser(clap::value_parser!(PathBuf))
+                .global(true)
                 .help("Read this TOML file"),
             Arg::new("set")
                 .long("set")
                 .value_name("KEY=VALUE")
                 .action(ArgAction::Append)
+                .global(true)
                 .help("Set one key, such as server.listen=127.0.0.1:7001"),
             Arg::new("print-config")
                 .long("print-config")
@@ -208,45 +264,78 @@ fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> String {
         .unwrap_or_default()
 }
 
-/// Asks `server.listen` for its health.
+/// Asks `server.listen` for its health, or `listen` of a service that speaks HTTP only.
 fn healthcheck(config: &Value) -> anyhow::Result<()> {
-    let listen = config
-        .pointer("/server/listen")
-        .and_then(Value::as_str)
-        .context("this service has no server.listen")?;
-    let listen = listen.replacen("0.0.0.0", "127.0.0.1", 1);
-    let ask = async move {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{listen}"))?;
-        let channel = endpoint
-            .connect_timeout(Duration::from_secs(1))
-            .timeout(Duration::from_secs(2))
-            .connect()
-            .await?;
-        let mut client = tonic_health::pb::health_client::HealthClient::new(channel);
-        let answer = client
-            .check(tonic_health::pb::HealthCheckRequest {
-                service: String::new(),
-            })
-            .await?
-            .into_inner();
-        match answer.status() {
-            tonic_health::pb::health_check_response::ServingStatus::Serving => Ok(()),
-            tonic_health::pb::health_check_response::ServingStatus::Unknown
-            | tonic_health::pb::health_check_response::ServingStatus::NotServing
-            | tonic_health::pb::health_check_response::ServingStatus::ServiceUnknown => {
-                bail!("not serving")
-            }
-        }
+    let at = |pointer| {
+        let listen = config.pointer(pointer).and_then(Value::as_str)?;
+        Some(listen.replacen("0.0.0.0", "127.0.0.1", 1))
     };
-    // A runtime of its own on a thread of its own: the caller is inside one already.
-    std::thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread()
+    let asked = match (at("/server/listen"), at("/listen")) {
+        (Some(listen), _) => on_its_own(ask_grpc(listen)),
+        (None, Some(listen)) => on_its_own(ask_http(listen)),
+        (None, None) => bail!("this service has no server.listen"),
+    };
+    asked?
+}
+
+async fn ask_grpc(listen: String) -> anyhow::Result<()> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{listen}"))?;
+    let channel = endpoint
+        .connect_timeout(HEALTH_CONNECT)
+        .timeout(HEALTH_TIMEOUT)
+        .connect()
+        .await?;
+    let mut client = tonic_health::pb::health_client::HealthClient::new(channel);
+    let answer = client
+        .check(tonic_health::pb::HealthCheckRequest {
+            service: String::new(),
+        })
+        .await?
+        .into_inner();
+    match answer.status() {
+        tonic_health::pb::health_check_response::ServingStatus::Serving => Ok(()),
+        tonic_health::pb::health_check_response::ServingStatus::Unknown
+        | tonic_health::pb::health_check_response::ServingStatus::NotServing
+        | tonic_health::pb::health_check_response::ServingStatus::ServiceUnknown => {
+            bail!("not serving")
+        }
+    }
+}
+
+/// `GET /healthz`, by hand: it is the only HTTP that is spoken here.
+async fn ask_http(listen: String) -> anyhow::Result<()> {
+    let asking = async {
+        let mut stream = tokio::net::TcpStream::connect(&listen).await?;
+        let request = format!("GET /healthz HTTP/1.0\r\nHost: {listen}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream
+            .take(MAX_STATUS_LINE)
+            .read_to_end(&mut answer)
+            .await?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = tokio::time::timeout(HEALTH_TIMEOUT, asking).await??;
+    let status = answer.split_whitespace().nth(1);
+    if status != Some("200") {
+        bail!("not serving: {}", answer.lines().next().unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// On a runtime of its own on a thread of its own: the caller is inside one already.
+fn on_its_own<T: Send + 'static>(
+    asking: impl Future<Output = T> + Send + 'static,
+) -> anyhow::Result<T> {
+    let asked = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .build()?
-            .block_on(ask)
-    })
-    .join()
-    .map_err(|_| anyhow!("the health check panicked"))?
+            .build()?;
+        Ok(runtime.block_on(asking))
+    });
+    asked
+        .join()
+        .map_err(|_| anyhow!("the health check panicked"))?
 }
 
 /// Ends this process when its launcher has died, so that nothing is left behind even by kill -9.
@@ -352,6 +441,30 @@ mod tests {
         assert_eq!(config.clock.to_string(), "1763720000000,1212192000000,20");
         assert_eq!(config.cities, ["sf", "nyc"]);
         assert_eq!(config.password.expose(), "hunter2");
+    }
+
+    #[test]
+    fn migrate_is_told_the_same_as_serve_before_or_after_its_name() {
+        let read = |words: &[&str]| -> (Job, Config) {
+            let command = command("test", "a test").subcommand(migrate());
+            let words = ["hexcab-test"].iter().chain(words);
+            from_matches(&command.get_matches_from(words))
+                .unwrap()
+                .unwrap()
+        };
+        for words in [
+            &["--set", "limit=3", "migrate"][..],
+            &["migrate", "--set", "limit=3"][..],
+        ] {
+            let (job, config) = read(words);
+            assert_eq!((job, config.limit), (Job::Migrate, 3), "{words:?}");
+        }
+        assert_eq!(read(&["--set", "limit=3"]).0, Job::Serve);
+        let stateless = command("test", "a test").try_get_matches_from(["hexcab-test", "migrate"]);
+        assert!(
+            stateless.is_err(),
+            "a service without a database migrates nothing"
+        );
     }
 
     #[test]

@@ -27,5 +27,5 @@ pub use clock::{Clock, ClockConfig, ManualClock};
 pub use readiness::{Component, Readiness};
 pub use secret::Secret;
 pub use server::{BoundServer, GrpcServer, ServerConfig};
-pub use shutdown::{serve, shutdown_signal};
+pub use shutdown::{serve, shutdown_signal, start_unless};
 pub use tasks::Tasks;

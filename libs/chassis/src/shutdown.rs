@@ -25,6 +25,20 @@ pub async fn shutdown_signal() {
     }
 }
 
+/// What becomes of `start`, which may have to wait for others, or None when the signal comes first.
+///
+/// # Errors
+/// Those of `start`.
+pub async fn start_unless<T>(
+    signal: impl Future<Output = ()>,
+    start: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<Option<T>> {
+    tokio::select! {
+        started = start => started.map(Some),
+        () = signal => Ok(None),
+    }
+}
+
 /// Serves until the signal or the first failed task; then drains, stops the tasks and returns.
 ///
 /// # Errors

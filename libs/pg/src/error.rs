@@ -1,8 +1,9 @@
 //! What can go wrong with Postgres, told apart by what the caller will do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hexcab_chassis::status;
+use parking_lot::Mutex;
 use tonic::{Code, Status};
 
 /// SQLSTATE of a serialization failure.
@@ -87,7 +88,7 @@ impl PgError {
                 "the outcome is unknown; ask again with the same request_id",
             ),
             Self::Sql(_) | Self::Migrate(_) if self.is_unavailable() => {
-                tracing::warn!(error = %chain(self), "postgres is away");
+                say_away(self);
                 status::unavailable(domain, "the database is away")
             }
             Self::Sql(_) | Self::Migrate(_) => {
@@ -102,6 +103,16 @@ impl PgError {
             Self::Sql(error) | Self::OutcomeUnknown(error) => error.as_database_error(),
             Self::Contended { .. } | Self::Migrate(_) => None,
         }
+    }
+}
+
+/// One line a second: while Postgres is away every request ends so.
+fn say_away(error: &PgError) {
+    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut said = SAID.lock();
+    if said.is_none_or(|said| said.elapsed() >= Duration::from_secs(1)) {
+        *said = Some(Instant::now());
+        tracing::warn!(error = %chain(error), "postgres is away; requests are refused");
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`Pg`] a pool with time limits; [`Pg::serializable`] and [`Pg::idempotent`] are the only ways to change anything,
 //!   beside [`Pg::one_trip`] for a change that is one statement
+//! - [`Pg::migrate`] a service's tables; [`Pg::connect_migrated`] waits until somebody else has made them
 //! - [`PgError`] told apart by what the caller will do
 //! - [`embedded`] a private Postgres from the system's own binaries, for the embedded city and for tests
 //!
@@ -11,16 +12,17 @@ mod breaker;
 pub mod embedded;
 mod error;
 mod one_trip;
+mod schema;
 mod tries;
 mod tx;
 
 use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use hexcab_chassis::Secret;
+use hexcab_telemetry::metrics::{Gauge, KeyValue};
 use serde::{Deserialize, Serialize};
 use sqlx::{
     PgPool,
-    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -31,6 +33,12 @@ use one_trip::Lines;
 
 pub use error::{PgError, PgFailure};
 pub use tx::Tx;
+
+static CONNECTIONS: Gauge = Gauge::new(
+    "db.client.connection.count",
+    "{connection}",
+    "connections to Postgres, by database and whether they are in use",
+);
 
 /// How often it is looked whether Postgres answers.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -52,6 +60,9 @@ pub struct PgConfig {
     pub statement_timeout_ms: u64,
     /// `lock_timeout`, milliseconds.
     pub lock_timeout_ms: u64,
+    /// Whether a service that starts brings its database up to date. Off where `hexcab-… migrate` does, once for all
+    /// replicas: then a service waits until it was done.
+    pub migrate_at_start: bool,
 }
 
 impl Default for PgConfig {
@@ -63,6 +74,7 @@ impl Default for PgConfig {
             acquire_timeout_ms: 1_000,
             statement_timeout_ms: 2_000,
             lock_timeout_ms: 500,
+            migrate_at_start: true,
         }
     }
 }
@@ -74,6 +86,7 @@ pub struct Pg {
     lines: Arc<Lines>,
     breaker: Arc<Breaker>,
     database: String,
+    name: String,
 }
 
 impl Pg {
@@ -114,6 +127,9 @@ impl Pg {
                 ("idle_in_transaction_session_timeout", "5s".to_owned()),
             ])
             .options(more.iter().copied());
+        // Of one database there may be several, each with the rights of another role.
+        let role = more.iter().find(|(key, _)| *key == "role");
+        let name = role.map_or(application, |(_, role)| role).to_owned();
         let database = options.get_database().unwrap_or_default().to_owned();
         let breaker = Breaker::new(options.clone()).map_err(sqlx::Error::Io)?;
         let breaker = Arc::new(breaker);
@@ -130,15 +146,8 @@ impl Pg {
             lines,
             breaker,
             database,
+            name,
         })
-    }
-
-    /// Applies the service's migrations. Several replicas may do so at once: one does, the others wait.
-    ///
-    /// # Errors
-    /// When one fails, or the database has other ones.
-    pub async fn migrate(&self, migrator: &Migrator) -> Result<(), PgError> {
-        Ok(migrator.run(&self.pool).await?)
     }
 
     /// The pool, for reads that need no transaction.
@@ -189,6 +198,7 @@ impl Pg {
         loop {
             let is_there = self.is_there().await;
             component.set(is_there);
+            self.measure();
             let next = async {
                 if is_there {
                     return tokio::time::sleep(WATCH_EVERY).await;
@@ -201,6 +211,16 @@ impl Pg {
                 () = next => {}
                 () = shutdown.cancelled() => return Ok(()),
             }
+        }
+    }
+
+    fn measure(&self) {
+        let (open, idle) = (self.pool.size(), self.pool.num_idle());
+        let used = (open as usize).saturating_sub(idle);
+        for (state, many) in [("used", used), ("idle", idle)] {
+            let state = KeyValue::new("db.client.connection.state", state);
+            let name = KeyValue::new("db.client.connection.pool.name", self.name.clone());
+            CONNECTIONS.set(many as f64, &[name, state]);
         }
     }
 }

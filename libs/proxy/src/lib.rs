@@ -129,9 +129,9 @@ impl Proxy {
         self.shared.trap.lock().is_none()
     }
 
-    /// New connections go there.
-    pub fn set_upstream(&self, upstream: SocketAddr) {
-        *self.shared.upstream.lock() = upstream;
+    /// New connections go there; tells where they went.
+    pub fn set_upstream(&self, upstream: SocketAddr) -> SocketAddr {
+        std::mem::replace(&mut *self.shared.upstream.lock(), upstream)
     }
 }
 

@@ -2,24 +2,23 @@
 //!
 //! - [`init`] once per process, inside the runtime (a batch exporter built outside it loses every span silently)
 //! - [`context`] the `traceparent` of a span, as text, in and out
-//! - [`metrics`] counters, gauges and histograms
+//! - [`metrics`] counters, gauges and histograms; [`process`] those of the process itself
+//! - `export` how all of it leaves: in batches, dropped and counted where nobody takes it
 //! - [`log`] how a log line looks: for eyes on a terminal, JSON with trace ids elsewhere
 //!
 //! Does not: know any service, decide what is worth a span.
 
 pub mod context;
+mod export;
 mod log;
 pub mod metrics;
-
-use std::time::Duration;
+pub mod process;
 
 use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::{
-    Resource,
-    metrics::{PeriodicReader, SdkMeterProvider},
-    trace::SdkTracerProvider,
+    Resource, logs::SdkLoggerProvider, metrics::SdkMeterProvider, trace::SdkTracerProvider,
 };
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{
@@ -29,22 +28,23 @@ use tracing_subscriber::{
 pub use context::{add_link, current_traceparent, set_parent, trace_id, traceparent_of};
 pub use log::LogFormat;
 
-/// Spans that may wait to be exported. The SDK keeps room for all of them from the start, about 400 bytes each.
-const SPAN_QUEUE: usize = 8_192;
-/// How often spans are exported: what a killed process loses.
-const EXPORT_EVERY: Duration = Duration::from_millis(200);
-/// How long one export may take before its spans are dropped.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How often metrics are exported.
-const METRICS_EVERY: Duration = Duration::from_secs(5);
+/// Who carries log lines to the collector, and keeps his own to stderr.
+const OWN_LINES: [&str; 5] = [
+    "h2=off",
+    "hyper=off",
+    "tower=off",
+    "tonic=off",
+    "opentelemetry=off",
+];
 
 /// Where spans, metrics and log lines go.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
-    /// OTLP gRPC endpoint, such as `http://127.0.0.1:4317`. Without one no span leaves the process.
+    /// OTLP gRPC endpoint, such as `http://127.0.0.1:4317`. Without one no span and no number leaves the process.
     pub otlp_endpoint: Option<String>,
+    /// Whether log lines go there, too, beside stderr.
+    pub otlp_logs: bool,
     /// Which log lines are written, in `tracing` filter syntax.
     pub log: String,
     /// `auto` is text on a terminal and JSON elsewhere.
@@ -55,6 +55,7 @@ impl Default for TelemetryConfig {
     fn default() -> Self {
         Self {
             otlp_endpoint: None,
+            otlp_logs: true,
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
         }
@@ -67,6 +68,7 @@ impl Default for TelemetryConfig {
 pub struct Telemetry {
     provider: SdkTracerProvider,
     meters: Option<SdkMeterProvider>,
+    lines: Option<SdkLoggerProvider>,
 }
 
 /// Installs the process's subscriber. Call it once, inside the tokio runtime.
@@ -82,33 +84,17 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<T
             env!("CARGO_PKG_VERSION"),
         ))
         .build();
-    let mut provider = SdkTracerProvider::builder().with_resource(resource.clone());
-    let mut meters = None;
-    if let Some(endpoint) = &config.otlp_endpoint {
-        let exporter = opentelemetry_otlp::SpanExporter::builder()
-            .with_tonic()
-            .with_endpoint(endpoint)
-            .with_timeout(EXPORT_TIMEOUT)
-            .build()
-            .with_context(|| format!("telemetry.otlp_endpoint {endpoint:?}"))?;
-        provider = provider.with_span_processor(batch_processor(exporter));
-        let exporter = opentelemetry_otlp::MetricExporter::builder()
-            .with_tonic()
-            .with_endpoint(endpoint)
-            .with_timeout(EXPORT_TIMEOUT)
-            .build()
-            .with_context(|| format!("telemetry.otlp_endpoint {endpoint:?}"))?;
-        let reader = PeriodicReader::builder(exporter)
-            .with_interval(METRICS_EVERY)
-            .build();
-        let provider = SdkMeterProvider::builder()
-            .with_resource(resource)
-            .with_reader(reader)
-            .build();
-        metrics::install(provider.clone());
-        meters = Some(provider);
+    let endpoint = config.otlp_endpoint.as_deref();
+    let meters = endpoint
+        .map(|to| export::meters(to, &resource))
+        .transpose()?;
+    if let Some(meters) = &meters {
+        metrics::install(meters.clone());
+        process::observe(meters);
     }
-    let provider = provider.build();
+    let provider = export::spans(endpoint, &resource)?;
+    let lines = endpoint.filter(|_| config.otlp_logs);
+    let lines = lines.map(|to| export::lines(to, &resource)).transpose()?;
 
     let filter = EnvFilter::try_new(&config.log)
         .with_context(|| format!("telemetry.log {:?}", config.log))?;
@@ -125,37 +111,42 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<T
                 .with_tracked_inactivity(false)
                 .with_filter(spans),
         )
-        .with(log::layer(config.log_format).with_filter(filter))
+        .with(log::layer(config.log_format).with_filter(filter.clone()))
+        .with(lines.as_ref().map(|lines| {
+            // Lines of what carries them would make more of them.
+            let of_ours = OWN_LINES.iter().fold(filter, |filter, line| {
+                filter.add_directive(line.parse().expect("a directive"))
+            });
+            OpenTelemetryTracingBridge::new(lines).with_filter(of_ours)
+        }))
         .try_init()
         .context("install telemetry")?;
-    Ok(Telemetry { provider, meters })
-}
-
-/// Exports in batches; what does not fit the queue is dropped and counted by the SDK.
-fn batch_processor(
-    exporter: opentelemetry_otlp::SpanExporter,
-) -> opentelemetry_sdk::trace::BatchSpanProcessor {
-    let config = opentelemetry_sdk::trace::BatchConfigBuilder::default()
-        .with_max_queue_size(SPAN_QUEUE)
-        .with_max_export_batch_size(SPAN_QUEUE / 8)
-        .with_scheduled_delay(EXPORT_EVERY)
-        .build();
-    opentelemetry_sdk::trace::BatchSpanProcessor::builder(exporter)
-        .with_batch_config(config)
-        .build()
+    Ok(Telemetry {
+        provider,
+        meters,
+        lines,
+    })
 }
 
 impl Telemetry {
     /// Sends what is buffered and stops.
     pub async fn shutdown(self) {
-        let Self { provider, meters } = self;
+        let Self {
+            provider,
+            meters,
+            lines,
+        } = self;
         // The SDK blocks the calling thread until its last export is done.
         let flushed = tokio::task::spawn_blocking(move || {
             if let Some(meters) = meters {
                 // A number is said again by the next process; a span is not.
-                let _ = meters.shutdown_with_timeout(EXPORT_TIMEOUT);
+                let _ = meters.shutdown_with_timeout(export::TIMEOUT);
             }
-            provider.shutdown_with_timeout(EXPORT_TIMEOUT)
+            if let Some(lines) = lines {
+                // They were written to stderr, too.
+                let _ = lines.shutdown_with_timeout(export::TIMEOUT);
+            }
+            provider.shutdown_with_timeout(export::TIMEOUT)
         })
         .await;
         if let Ok(Err(error)) = flushed {

@@ -27,6 +27,12 @@ pub(crate) fn install(provider: SdkMeterProvider) {
     }
 }
 
+/// Of histograms: from a call within the machine to a rider's wait, seconds.
+const BOUNDARIES: [f64; 17] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0,
+    900.0,
+];
+
 fn meter() -> Option<otel::Meter> {
     INSTALLED
         .load(Ordering::Acquire)
@@ -34,7 +40,7 @@ fn meter() -> Option<otel::Meter> {
 }
 
 macro_rules! instrument {
-    ($(#[$doc:meta])* $name:ident, $inner:ty, $value:ty, $builder:ident, $verb:ident, $(#[$verb_doc:meta])*) => {
+    ($(#[$doc:meta])* $name:ident, $inner:ty, $value:ty, $builder:ident $(.$with:ident($bounds:expr))?, $verb:ident, $(#[$verb_doc:meta])*) => {
         $(#[$doc])*
         pub struct $name {
             name: &'static str,
@@ -64,6 +70,7 @@ macro_rules! instrument {
                                 .$builder(self.name)
                                 .with_unit(self.unit)
                                 .with_description(self.description)
+                                $(.$with($bounds))?
                                 .build()
                         })
                     }
@@ -95,7 +102,7 @@ instrument!(
 );
 instrument!(
     /// What is so much each time, such as a latency.
-    Histogram, otel::Histogram<f64>, f64, f64_histogram, record,
+    Histogram, otel::Histogram<f64>, f64, f64_histogram.with_boundaries(BOUNDARIES.to_vec()), record,
     /// Records one.
 );
 

@@ -1,6 +1,6 @@
 //! What can be said on the command line. Does not: do any of it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
@@ -51,6 +51,9 @@ pub enum Command {
     Events(EventsArguments),
     /// A private Postgres and nothing else; prints its URL
     Postgres(PostgresArguments),
+    /// What a cluster needs that no service makes: keys, topics, a sign-in for trying things
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// The embedded stack's Kafka and nothing else; the launcher starts it
     #[command(hide = true)]
     Broker(BrokerArguments),
@@ -439,6 +442,9 @@ pub struct TokenArguments {
     /// As whom [default: somebody new]
     #[arg(long, value_name = "UUID")]
     pub id: Option<Uuid>,
+    /// Ask this sign-in, such as a cluster's, and no running city
+    #[arg(long, value_name = "URL", conflicts_with = "dir")]
+    pub sign_in: Option<String>,
 }
 
 /// As what one calls.
@@ -530,6 +536,38 @@ pub struct PostgresArguments {
     /// Do not wait for the disk at commits
     #[arg(long)]
     pub fast: bool,
+}
+
+/// What a cluster needs (infra/compose.yaml, infra/helm).
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Make the keys and secrets that are missing in a folder: of users, of quotes, of the services, of the processor
+    Keys {
+        /// The folder
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Make the topics that are missing
+    Topics {
+        /// Kafka, host:port
+        #[arg(long, value_name = "ADDRESSES")]
+        brokers: String,
+        /// Copies of each partition
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        replicas: i32,
+    },
+    /// Give a token to anyone who asks, for any role: only for a network in which everyone may be anyone
+    SignIn {
+        /// Where to listen
+        #[arg(long, value_name = "ADDRESS")]
+        listen: SocketAddr,
+        /// The private key of user tokens, PEM; the gateway has the public one
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Ask the one that listens there whether it serves, and exit
+        #[arg(long)]
+        healthcheck: bool,
+    },
 }
 
 /// The embedded stack's Kafka.

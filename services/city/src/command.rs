@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod chaos;
 pub mod city;
+pub mod cluster;
 pub mod doctor;
 pub mod evaluate;
 pub mod events;
@@ -38,6 +39,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ride(arguments) => ride::run(arguments, Stop::listen()?).await,
         Command::Events(arguments) => events::run(arguments, Stop::listen()?).await,
         Command::Broker(arguments) => broker::run(arguments, Stop::listen()?).await,
+        Command::Cluster(command) => cluster::run(command, Stop::listen()?).await,
         Command::Postgres(arguments) => postgres::run(arguments, Stop::listen()?).await,
         // Looks to its end, which is near: what it tries is then gone.
         Command::Doctor(arguments) => {

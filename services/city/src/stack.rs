@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`services`] what there is, [`process`] what each is to us, [`child`] one that we start, the stores
 //! [`database`], [`kafka`] (our own [`broker`], or the real one) and [`cassandra`], [`receiver`], [`sign_in`], [`control`] the
-//! launcher's own endpoint, [`folder`] what is on disk, [`ports`] and [`open_files`] what the machine gives.
+//! launcher's own endpoint, [`folder`] and [`keys`] what is on disk, [`ports`] and [`open_files`] what the machine gives.
 //! Invariants: stores are up before the services that stand on them, and go after them; a city is up when every one is
 //! healthy; nothing is left when it has stopped, also when the launcher is killed. Does not: link any service, touch
 //! their data.
@@ -16,6 +16,7 @@ pub mod folder;
 mod harm;
 pub mod health;
 pub mod kafka;
+pub mod keys;
 pub mod links;
 pub mod meters;
 pub mod node;
@@ -28,6 +29,7 @@ pub mod sign_in;
 
 use std::{
     collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -237,6 +239,11 @@ impl Stack {
         self.running.file.lock().clone()
     }
 
+    /// Its folder stays when it has stopped.
+    pub fn keep_folder(&self) {
+        self.running.folder.keep();
+    }
+
     /// Its folder.
     pub fn dir(&self) -> &Path {
         self.running.folder.path()
@@ -443,9 +450,9 @@ async fn prepare(
     endpoints: &Tasks,
 ) -> anyhow::Result<Prepared> {
     let receiver = Receiver::start(ports.otlp, options.otlp.as_deref(), endpoints).await?;
-    let user_keys = folder.keys("user")?;
-    let issuer = Issuer::new(&std::fs::read_to_string(&user_keys.private)?)?;
-    sign_in::serve(ports.sign_in, issuer, endpoints).await?;
+    let keys = folder.keys()?;
+    let issuer = Issuer::new(&std::fs::read_to_string(&keys.user.private)?)?;
+    sign_in::serve(loopback(ports.sign_in), issuer, endpoints).await?;
     let links = if options.faults {
         Links::start(options.stores, &ports).await?
     } else {
@@ -460,15 +467,12 @@ async fn prepare(
         brokers: backing.kafka.bootstrap().to_owned(),
         stores: options.stores,
         otlp: url(ports.otlp),
+        lines: options.otlp.is_some(),
         clock: options.clock.to_string(),
         faults: options.faults,
         city: options.city.clone(),
         data: options.data.clone(),
-        user_keys,
-        quote_keys: folder.keys("quote")?,
-        service_token: folder.secret("service-token", &random_text())?,
-        processor_key: folder.secret("processor-key", &format!("sk_test_{}", random_text()))?,
-        webhook_secret: folder.secret("webhook-secret", &format!("whsec_{}", random_text()))?,
+        keys,
     };
     let mut members = backing.members();
     let stores = members.iter();
@@ -518,12 +522,12 @@ fn city_file(wiring: &Wiring<'_>, stores: BTreeMap<String, StoreEntry>) -> CityF
         services: Service::ALL
             .map(|service| (service.name().to_owned(), entry(service)))
             .into(),
-        service_token_file: wiring.service_token.clone(),
+        service_token_file: wiring.keys.service_token.clone(),
     }
 }
 
-fn random_text() -> String {
-    hex::encode(rand::random::<[u8; 24]>())
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 impl Running {

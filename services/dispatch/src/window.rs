@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use hexcab_bus::Outgoing;
 use hexcab_chassis::Clock;
+use hexcab_telemetry::metrics::{Counter, Histogram, KeyValue};
 use hexcab_types::{DecisionId, Timestamp};
 use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
@@ -21,6 +22,17 @@ use crate::{
     peers::{Heard, Location, Trips},
     resync,
 };
+
+static WINDOWS: Histogram = Histogram::new(
+    "hexcab.dispatch.window.duration",
+    "s",
+    "a window from its close to its last offer, by city",
+);
+static REQUESTS: Counter = Counter::new(
+    "hexcab.dispatch.requests",
+    "{request}",
+    "requests in windows, by city; one that is not matched is in the next again",
+);
 
 /// What closing a window came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +100,9 @@ impl WindowRun {
         let planned = window.plan(searched.found).await?;
         let told = known.and(window.offer_all(planned).await);
         desk.note_window(started.elapsed());
+        let city = [KeyValue::new("hexcab.city", desk.city.id.to_string())];
+        WINDOWS.record(started.elapsed().as_secs_f64(), &city);
+        REQUESTS.add(window.requests as u64, &city);
         tracing::debug!(city = %desk.city.id, window = number, requests = window.requests, took = ?started.elapsed(), "window closed");
         Ok(outcome(&[told, searched.heard]))
     }

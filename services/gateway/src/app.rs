@@ -2,7 +2,7 @@
 //!
 //! Order at the end: sessions are told (close 1001, UNAVAILABLE), both servers drain, tasks stop.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
@@ -11,6 +11,7 @@ use hexcab_chassis::{BoundServer, Clock, GrpcServer, Readiness, Tasks, token::Ve
 use hexcab_proto::{
     gateway::v1::driver_app_service_server::DriverAppServiceServer, location::v1::RejectedPing,
 };
+use hexcab_telemetry::metrics::{Gauge, KeyValue};
 use hexcab_types::DriverId;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,15 @@ use crate::{
     session::Sessions,
     views::message::{DriverMessage, ErrorView},
 };
+
+static SESSIONS: Gauge = Gauge::new(
+    "hexcab.gateway.sessions",
+    "{session}",
+    "open sessions of apps (WebSocket or gRPC), by role",
+);
+
+/// How often they are counted.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 
 /// The gateway, bound and connected, serving nothing yet.
 pub struct App {
@@ -161,8 +171,23 @@ async fn serve_http(
         .context("serve HTTP")
 }
 
+/// Counts the sessions until the end, and closes them.
 async fn close_sessions(gateway: Arc<Gateway>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    shutdown.cancelled().await;
+    let count = || {
+        for (role, many) in [
+            ("rider", gateway.riders.count()),
+            ("driver", gateway.drivers.count()),
+        ] {
+            SESSIONS.set(many as f64, &[KeyValue::new("hexcab.role", role)]);
+        }
+    };
+    while shutdown
+        .run_until_cancelled(tokio::time::sleep(COUNT_EVERY))
+        .await
+        .is_some()
+    {
+        count();
+    }
     tokio::join!(gateway.riders.close(), gateway.drivers.close());
     Ok(())
 }

@@ -12,11 +12,18 @@ use hexcab_proto::{
     convert::to_timestamp,
     location::v1::{SupplyCell, SupplyCounted},
 };
+use hexcab_telemetry::metrics::{Gauge, KeyValue};
 use hexcab_types::{Cell, Timestamp};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{domain::FleetIndex, store::Store};
+
+static AVAILABLE: Gauge = Gauge::new(
+    "hexcab.location.available",
+    "{driver}",
+    "drivers who are free and were seen lately, by city",
+);
 
 /// Counts and publishes supply.
 pub struct SupplyReporter {
@@ -77,8 +84,14 @@ impl SupplyReporter {
             while census.step() {
                 tokio::task::yield_now().await;
             }
+            let counts = census.counts();
+            let available: u32 = counts.iter().map(|(_, available)| available).sum();
+            AVAILABLE.set(
+                available.into(),
+                &[KeyValue::new("hexcab.city", id.to_owned())],
+            );
             self.producer
-                .publish(supply_counted(id, census.counts(), now))
+                .publish(supply_counted(id, counts, now))
                 .await?;
         }
         Ok(())

@@ -10,6 +10,7 @@
 //! Does not: log or trace each ping; a fleet sends millions a second.
 
 pub mod codec;
+mod measures;
 mod parse;
 mod watch;
 mod wire;
@@ -155,11 +156,14 @@ impl Locations {
             }
             intake.rejected.sort_by_key(|rejected| rejected.index);
         }
+        measures::taken(&taken, intake.rejected.len());
         taken
     }
 
     fn nearby(&self, asked: &Asked, now: Timestamp) -> Vec<Answer> {
-        self.index.nearest(asked.city, &asked.query(), now)
+        let answers = self.index.nearest(asked.city, &asked.query(), now);
+        measures::answered(&answers);
+        answers
     }
 
     /// Has the index know what others heard where this is asked.

@@ -24,6 +24,7 @@ use hexcab_chassis::{Clock, Readiness, Secret, Tasks};
 use hexcab_cities::City;
 use hexcab_types::{Cell, DriverId, Point};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 pub use self::cql::StoreError;
 use self::{
@@ -60,10 +61,8 @@ pub struct StoreConfig {
     /// His password.
     pub password: Option<Secret>,
     /// Whether missing tables are made at the start. Off where several replicas start at once on several nodes: there
-    /// `migrate_only` comes first.
+    /// `hexcab-location migrate` comes first.
     pub make_tables: bool,
-    /// Makes what is missing of the keyspace and its tables, and ends.
-    pub migrate_only: bool,
     /// Between two flushes, milliseconds of real time: what a replica that is killed may lose.
     pub flush_ms: u64,
     /// How old what is known of a cell may become while it is asked about, milliseconds of real time.
@@ -85,7 +84,6 @@ impl Default for StoreConfig {
             user: String::new(),
             password: None,
             make_tables: true,
-            migrate_only: false,
             flush_ms: 1_000,
             refresh_ms: 600,
             count_refresh_ms: 2_000,
@@ -95,12 +93,26 @@ impl Default for StoreConfig {
     }
 }
 
-/// Makes what is missing of the keyspace and its tables.
+/// Makes what is missing of the keyspace and its tables; for up to a minute where the store is not there yet.
 ///
 /// # Errors
-/// When the store is away, or refuses.
+/// When there is no store, it is away, or refuses.
 pub async fn migrate(config: &StoreConfig) -> Result<(), StoreError> {
-    Cql::connect(config, true).await.map(drop)
+    const PATIENCE: Duration = Duration::from_secs(60);
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    if config.nodes.is_empty() {
+        return Err(StoreError::None);
+    }
+    let begun = Instant::now();
+    loop {
+        match Cql::connect(config, true).await {
+            Err(StoreError::Connect(error)) if begun.elapsed() < PATIENCE => {
+                tracing::warn!(%error, "waiting for the store");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            made => return made.map(drop),
+        }
+    }
 }
 
 /// The store, as the service knows it.

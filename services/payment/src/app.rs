@@ -52,6 +52,29 @@ pub async fn migrate(owner: &Pg) -> anyhow::Result<()> {
         .context("migrate outbox and inbox")
 }
 
+/// What `hexcab-payment migrate` does.
+///
+/// # Errors
+/// When the server does not come, or a schema cannot be applied.
+pub async fn migrate_database(config: &Config) -> anyhow::Result<()> {
+    let owner = Pg::connect_to_migrate(&config.postgres, "payment").await;
+    migrate(&owner.context("connect to Postgres")?).await
+}
+
+/// The database as its owner sees it, up to date: brought so here, or by somebody else, who is waited for.
+async fn database(owner: &PgConfig) -> anyhow::Result<Pg> {
+    if !owner.migrate_at_start {
+        let (ledger, bus) = (hexcab_ledger::migrator(), hexcab_bus::migrator());
+        let pg = Pg::connect_migrated(owner, "payment", &[&ledger, &MIGRATOR, &bus]).await;
+        return pg.context("connect to Postgres");
+    }
+    let pg = Pg::connect(owner, "payment")
+        .await
+        .context("connect to Postgres")?;
+    migrate(&pg).await?;
+    Ok(pg)
+}
+
 /// A service that has its port and its database, and serves nothing yet.
 pub struct App {
     server: BoundServer,
@@ -71,7 +94,7 @@ pub struct App {
 }
 
 impl App {
-    /// Connects, migrates and binds.
+    /// Connects, migrates or waits until that was done, and binds.
     ///
     /// # Errors
     /// When something that is needed is not there: which.
@@ -80,10 +103,7 @@ impl App {
             max_connections: OWNER_CONNECTIONS,
             ..config.postgres.clone()
         };
-        let owner = Pg::connect(&owner, "payment")
-            .await
-            .context("connect to Postgres")?;
-        migrate(&owner).await?;
+        let owner = database(&owner).await?;
         // What moves money has no right to change what was entered.
         let pg = Pg::connect_as(&config.postgres, "payment", hexcab_ledger::ROLE)
             .await

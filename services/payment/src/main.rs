@@ -1,16 +1,34 @@
-//! The process `hexcab-payment`.
+//! `hexcab-payment`: configuration → telemetry → [`App::build`] → run; or `migrate`, which makes its tables and ends.
 
-use hexcab_payment::{app::App, config::Config};
+use hexcab_chassis::config::Job;
+use hexcab_payment::{
+    app::{App, migrate_database},
+    config::Config,
+};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let read =
-        hexcab_chassis::config::from_args::<Config>("payment", "holds, captures and the ledger")?;
-    let Some(config) = read else { return Ok(()) };
+    let about = "holds, captures and the ledger";
+    let Some((job, config)) =
+        hexcab_chassis::config::from_args_or_migrate::<Config>("payment", about)?
+    else {
+        return Ok(());
+    };
     let telemetry = hexcab_telemetry::init("payment", &config.telemetry)?;
-    let clock = config.clock.clock();
-    let app = App::build(config, clock).await?;
-    let ended = app.run(hexcab_chassis::shutdown_signal()).await;
+    let ended = match job {
+        Job::Migrate => migrate_database(&config).await,
+        Job::Serve => serve(config).await,
+    };
     telemetry.shutdown().await;
     ended
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut signal = std::pin::pin!(hexcab_chassis::shutdown_signal());
+    let clock = config.clock.clock();
+    // Where it has to wait for its database, it can still be told to stop.
+    match hexcab_chassis::start_unless(&mut signal, App::build(config, clock)).await? {
+        Some(app) => app.run(signal).await,
+        None => Ok(()),
+    }
 }

@@ -14,6 +14,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hexcab_chassis::Clock;
+use hexcab_ledger::Balance;
 use hexcab_pg::{Pg, PgError};
 use hexcab_telemetry::metrics::{Counter, Gauge, KeyValue};
 use hexcab_types::IntentId;
@@ -49,6 +50,17 @@ static RUNS: Counter = Counter::new(
     "hexcab.reconciler.runs",
     "{run}",
     "Comparisons of all books, by whether they were ended",
+);
+
+static HELD: Gauge = Gauge::new(
+    "hexcab.money.held",
+    "{minor_unit}",
+    "money on hold for rides, by currency, minor units",
+);
+static CAPTURED: Gauge = Gauge::new(
+    "hexcab.money.captured",
+    "{minor_unit}",
+    "money taken from riders since the beginning, by currency, minor units",
 );
 
 /// Compares the books.
@@ -174,8 +186,21 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Says how many mismatches are open.
+    /// Says how many mismatches are open, and how much money the processor holds and took.
     pub async fn measure(&self) {
+        match self.books.of_processor().await {
+            Ok(balances) => {
+                for Balance {
+                    currency, totals, ..
+                } in balances
+                {
+                    let currency = [KeyValue::new("hexcab.currency", currency.code())];
+                    HELD.set(totals.debits_pending as f64, &currency);
+                    CAPTURED.set(totals.debits_posted as f64, &currency);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the money cannot be counted"),
+        }
         match self.mismatches.open_by_kind().await {
             Ok(kinds) => {
                 for (kind, count) in kinds {

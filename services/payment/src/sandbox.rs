@@ -24,5 +24,5 @@ pub mod operation;
 pub mod shape;
 pub mod webhooks;
 
-pub use app::App;
+pub use app::{App, migrate_database};
 pub use config::Config;

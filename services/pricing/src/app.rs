@@ -6,7 +6,6 @@ use anyhow::{Context as _, ensure};
 use hexcab_bus::{Consumer, Relay, topic};
 use hexcab_chassis::{BoundServer, Clock, GrpcServer, Readiness, Tasks, token::Signer};
 use hexcab_cities::{City, Profile, road_times};
-use hexcab_pg::Pg;
 use hexcab_proto::{
     FILE_DESCRIPTOR_SET, pricing::v1::pricing_service_server::PricingServiceServer,
 };
@@ -27,7 +26,7 @@ pub struct App {
 }
 
 impl App {
-    /// Reads key and cities, connects, migrates and binds; serves nothing yet.
+    /// Reads key and cities, connects, migrates or waits until that was done, and binds; serves nothing yet.
     ///
     /// # Errors
     /// When the key, a city, the database or the port is not there.
@@ -38,10 +37,7 @@ impl App {
         );
         let signer =
             Signer::from_pem(config.quote_private_key.expose()).context("quote_private_key")?;
-        let pg = Pg::connect(&config.postgres, "pricing")
-            .await
-            .context("postgres.url")?;
-        let store = Store::open(pg.clone()).await.context("migrate")?;
+        let (store, pg) = Store::connect(&config.postgres).await.context("postgres")?;
         let markets = markets(&config, &store, &clock).await?;
 
         let readiness = Readiness::new();

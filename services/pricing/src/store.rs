@@ -10,12 +10,16 @@ mod fares;
 mod quotes;
 mod surge;
 
-use hexcab_pg::{Pg, PgError};
+use hexcab_pg::{Pg, PgConfig, PgError};
 use hexcab_types::{Cell, RiderId, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use surge::{Computed, Observed, Tick};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+/// Its name to Postgres.
+const NAME: &str = "pricing";
 
 /// Pricing's database.
 #[derive(Debug, Clone)]
@@ -29,9 +33,33 @@ impl Store {
     /// # Errors
     /// When a migration fails.
     pub async fn open(pg: Pg) -> Result<Self, PgError> {
-        pg.migrate(&sqlx::migrate!("./migrations")).await?;
+        pg.migrate(&MIGRATIONS).await?;
         hexcab_bus::migrate(&pg).await?;
         Ok(Self { pg })
+    }
+
+    /// The same, with its connection: brought up to date here or, where the configuration says so, by somebody else, who is
+    /// waited for.
+    ///
+    /// # Errors
+    /// When nobody answers or a migration fails.
+    pub async fn connect(config: &PgConfig) -> Result<(Self, Pg), PgError> {
+        if config.migrate_at_start {
+            let pg = Pg::connect(config, NAME).await?;
+            return Ok((Self::open(pg.clone()).await?, pg));
+        }
+        let schema = [&MIGRATIONS, &hexcab_bus::migrator()];
+        let pg = Pg::connect_migrated(config, NAME, &schema).await?;
+        Ok((Self { pg: pg.clone() }, pg))
+    }
+
+    /// What `hexcab-pricing migrate` does.
+    ///
+    /// # Errors
+    /// When the server does not come, or a migration fails.
+    pub async fn migrate(config: &PgConfig) -> Result<(), PgError> {
+        Self::open(Pg::connect_to_migrate(config, NAME).await?).await?;
+        Ok(())
     }
 }
 

@@ -5,7 +5,8 @@
 
 use hexcab_chassis::Clock;
 use hexcab_pg::PgError;
-use hexcab_types::{CityId, Timestamp};
+use hexcab_telemetry::metrics::{Gauge, KeyValue};
+use hexcab_types::{BasisPoints, CityId, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -14,6 +15,17 @@ use crate::{
     market::{Market, Markets},
     store::{Store, Tick},
 };
+
+static SURGE: Gauge = Gauge::new(
+    "hexcab.surge.highest",
+    "1",
+    "the highest multiplier of a cell, by city",
+);
+static SURGED: Gauge = Gauge::new(
+    "hexcab.surge.cells",
+    "{cell}",
+    "cells whose multiplier is not at rest at 1, by city",
+);
 
 /// The surge task of one city.
 pub struct Surging {
@@ -85,6 +97,12 @@ impl Surging {
             .iter()
             .map(|surge| surge.shown.0)
             .max();
+        let of_city = [KeyValue::new("hexcab.city", city.to_string())];
+        SURGE.set(
+            f64::from(highest_bp.unwrap_or(BasisPoints::ONE.0)) / f64::from(BasisPoints::ONE.0),
+            &of_city,
+        );
+        SURGED.set(computed.snapshot.cells.len() as f64, &of_city);
         tracing::debug!(%city, snapshot = %computed.snapshot.id, computed.is_new, ?highest_bp, "surge");
         market.adopt(computed.snapshot);
         Ok(())

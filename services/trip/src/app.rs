@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use hexcab_bus::{Consumer, Relay, topic};
 use hexcab_chassis::{BoundServer, Clock, GrpcServer, Readiness, Tasks, token::Verifier};
 use hexcab_cities::City;
-use hexcab_pg::Pg;
+use hexcab_pg::{Pg, PgConfig};
 use hexcab_proto::trip::v1::trip_service_server::TripServiceServer;
 
 use crate::{
@@ -29,7 +29,7 @@ pub struct App {
 }
 
 impl App {
-    /// Connects, migrates and binds. Serves nothing yet.
+    /// Connects, migrates or waits until that was done, and binds. Serves nothing yet.
     ///
     /// # Errors
     /// When something it stands on is missing or wrong: which.
@@ -38,10 +38,7 @@ impl App {
             "quote_public_key: want pricing's Ed25519 public key in PEM (or quote_public_key_file)",
         )?;
         let rules = rules(&config.cities)?;
-        let pg = Pg::connect(&config.postgres, "trip")
-            .await
-            .context("postgres.url")?;
-        migrate(&pg).await?;
+        let pg = database(&config.postgres).await?;
 
         let trips = Trips::new(pg.clone(), clock, rules, events::encode)
             .remembering(config.trips_remembered);
@@ -87,6 +84,27 @@ impl App {
     pub async fn run(self, signal: impl Future<Output = ()>) -> anyhow::Result<()> {
         hexcab_chassis::serve(self.server, self.tasks, signal).await
     }
+}
+
+/// The database, up to date: brought so here, or by somebody else, who is waited for.
+async fn database(config: &PgConfig) -> anyhow::Result<Pg> {
+    if !config.migrate_at_start {
+        let schema = [&hexcab_bus::migrator(), &MIGRATIONS];
+        let pg = Pg::connect_migrated(config, "trip", &schema).await;
+        return pg.context("postgres");
+    }
+    let pg = Pg::connect(config, "trip").await.context("postgres.url")?;
+    migrate(&pg).await?;
+    Ok(pg)
+}
+
+/// What `hexcab-trip migrate` does.
+///
+/// # Errors
+/// When the server does not come, or a schema cannot be applied.
+pub async fn migrate_database(config: &Config) -> anyhow::Result<()> {
+    let pg = Pg::connect_to_migrate(&config.postgres, "trip").await;
+    migrate(&pg.context("postgres.url")?).await
 }
 
 /// Applies the schemas of the bus and of this service.

@@ -15,6 +15,7 @@ mod at_once;
 mod fetch;
 mod guards;
 mod list;
+mod measures;
 mod near;
 mod requests;
 mod row;

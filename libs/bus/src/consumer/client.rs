@@ -9,7 +9,7 @@ use rdkafka::{
 };
 use tokio::sync::mpsc;
 
-use super::lag;
+use super::{lag, pulse::Pulse};
 
 /// How long leaving the group may take at the end.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
@@ -27,10 +27,12 @@ pub enum Change {
 pub struct Rebalances {
     consumer: String,
     changes: mpsc::UnboundedSender<Change>,
+    pulse: Pulse,
 }
 
 impl ClientContext for Rebalances {
     fn stats(&self, statistics: Statistics) {
+        self.pulse.heard(&statistics);
         lag::measure(&self.consumer, &statistics);
     }
 }
@@ -66,15 +68,17 @@ pub struct Client(Option<Shared>);
 pub type Shared = Arc<StreamConsumer<Rebalances>>;
 
 impl Client {
-    /// A client of this consumer that tells its rebalances.
+    /// A client of this consumer that tells its rebalances, and that it lives.
     pub fn create(
         config: &ClientConfig,
         consumer: &str,
         changes: mpsc::UnboundedSender<Change>,
+        pulse: Pulse,
     ) -> Result<Self, KafkaError> {
         let context = Rebalances {
             consumer: consumer.to_owned(),
             changes,
+            pulse,
         };
         let client = config.create_with_context(context)?;
         Ok(Self(Some(Arc::new(client))))

@@ -167,7 +167,10 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::{BusConfig, consumer::client::Client};
+    use crate::{
+        BusConfig,
+        consumer::{client::Client, pulse::Pulse},
+    };
 
     /// The client knows the partition is assigned, and cannot seek in it: the topic has no such partition.
     #[tokio::test]
@@ -199,7 +202,8 @@ mod tests {
             ..BusConfig::default()
         };
         let (changes, _) = mpsc::unbounded_channel();
-        let client = Client::create(&config.consumer("narrow"), "narrow", changes).unwrap();
+        let client =
+            Client::create(&config.consumer("narrow"), "narrow", changes, Pulse::new()).unwrap();
         (broker, client, ("narrow".to_owned(), 7))
     }
 }

@@ -108,6 +108,7 @@ impl Consumer {
                 }
                 Err(error) => tracing::warn!(%error, "waiting for the broker"),
             }
+            state.pulse.beat();
             tokio::select! {
                 () = tokio::time::sleep(self.backoff().first) => {}
                 () = shutdown.cancelled() => return Ok(()),

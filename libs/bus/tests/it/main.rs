@@ -14,6 +14,7 @@ mod measuring;
 mod rebalancing;
 mod relaying;
 mod retention;
+mod standing_still;
 
 use std::sync::Arc;
 

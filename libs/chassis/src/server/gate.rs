@@ -1,6 +1,6 @@
 //! What every call passes before its handler: who is calling, is there room, how long may it take, which trace it is in.
 //!
-//! Order: service token → room (load shed) → deadline → span → handler (panics become INTERNAL). An error without
+//! Every call is counted with its code and how long it took. Order: service token → room (load shed) → deadline → span → handler (panics become INTERNAL). An error without
 //! `ErrorInfo` gets one here, so that callers can rely on it. Health and reflection pass straight through.
 
 use std::{
@@ -11,10 +11,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt as _;
+use hexcab_telemetry::metrics::{Histogram, KeyValue};
 use http::{Request, Response};
 use tokio::sync::Semaphore;
 use tonic::{Code, Status, body::Body};
@@ -22,6 +23,13 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{Secret, ServerConfig, deadline, status};
+
+/// Rate, errors and durations of all calls: semantic conventions of rpc.
+static CALLS: Histogram = Histogram::new(
+    "rpc.server.call.duration",
+    "s",
+    "calls of a gRPC method, refused ones included, until the answer (or a stream) begins",
+);
 
 /// When a shed caller may try again.
 const SHED_RETRY: Duration = Duration::from_millis(200);
@@ -90,7 +98,12 @@ where
             return Box::pin(async move { inner.call(request).await });
         }
         let rules = self.rules.clone();
-        Box::pin(async move { Ok(rules.pass(inner, request).await) })
+        Box::pin(async move {
+            let (begun, method) = (Instant::now(), method_of(&request).to_owned());
+            let response = rules.pass(inner, request).await;
+            count(method, code_of(&response), begun.elapsed());
+            Ok(response)
+        })
     }
 }
 
@@ -155,7 +168,7 @@ impl Rules {
 
     /// A server span in the caller's trace; without one, a trace of its own unless the method is a quiet one.
     fn span(&self, request: &Request<Body>) -> Span {
-        let path = request.uri().path().trim_start_matches('/');
+        let path = method_of(request);
         let traceparent = request
             .headers()
             .get("traceparent")
@@ -235,6 +248,27 @@ impl Rules {
 }
 
 /// The code of an error that came before any message; a call that streams ends later and counts as OK here.
+/// `hexcab.trip.v1.TripService/OfferTrip`.
+fn method_of(request: &Request<Body>) -> &str {
+    request.uri().path().trim_start_matches('/')
+}
+
+fn count(method: String, code: Code, took: Duration) {
+    // A name that no service has is whatever a caller wrote: one series for all of them.
+    let method = match code {
+        Code::Unimplemented => "_OTHER".to_owned(),
+        _ => method,
+    };
+    CALLS.record(
+        took.as_secs_f64(),
+        &[
+            KeyValue::new("rpc.system.name", "grpc"),
+            KeyValue::new("rpc.method", method),
+            KeyValue::new("rpc.response.status_code", code_name(code)),
+        ],
+    );
+}
+
 fn code_of(response: &Response<Body>) -> Code {
     Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code())
 }

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use hexcab_chassis::{Readiness, Secret, Tasks};
+use hexcab_chassis::{Readiness, Tasks};
 use hexcab_pg::{Pg, PgConfig};
-use hexcab_proxy::Proxy;
 use hexcab_testkit::{TestDb, eventually};
 use tokio::net::TcpListener;
+
+use crate::proxied;
 
 /// Knocks are counted where the server was, and nobody is let in.
 async fn gatekeeper(tasks: &Tasks) -> (SocketAddr, Arc<AtomicU32>) {
@@ -37,17 +38,10 @@ async fn gatekeeper(tasks: &Tasks) -> (SocketAddr, Arc<AtomicU32>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_server_is_away_one_knocks_and_all_are_let_in_when_it_is_back() {
     let db = TestDb::create("away").await;
-    let server = db.url();
-    let (before, rest) = server.split_once('@').unwrap();
-    let (address, path) = rest.split_once('/').unwrap();
-    let upstream: SocketAddr = address.parse().unwrap();
-    let proxy = Proxy::start("127.0.0.1:0".parse().unwrap(), upstream)
-        .await
-        .unwrap();
+    let (proxy, config) = proxied(&db).await;
     let config = PgConfig {
-        url: Secret::new(format!("{before}@{}/{path}", proxy.addr())),
         acquire_timeout_ms: 100,
-        ..PgConfig::default()
+        ..config
     };
     let pg = Pg::connect(&config, "test").await.unwrap();
     let (readiness, tasks) = (Readiness::new(), Tasks::new());
@@ -60,7 +54,7 @@ async fn while_the_server_is_away_one_knocks_and_all_are_let_in_when_it_is_back(
     becomes(true).await;
 
     let (addr, knocks) = gatekeeper(&tasks).await;
-    proxy.set_upstream(addr);
+    let server = proxy.set_upstream(addr);
     proxy.cut();
     becomes(false).await;
     // The watcher is knocking; from now on a second long everybody wants in, by both ways.
@@ -83,7 +77,7 @@ async fn while_the_server_is_away_one_knocks_and_all_are_let_in_when_it_is_back(
     let more = knocks.load(Ordering::Relaxed) - already;
     assert!(more <= 1, "{more} connections were tried");
 
-    proxy.set_upstream(upstream);
+    proxy.set_upstream(server);
     proxy.cut();
     becomes(true).await;
     assert!(pg.is_there().await);

@@ -1,13 +1,12 @@
 //! Callers who do not wait for their transaction.
 
-use std::{net::SocketAddr, sync::atomic::AtomicU32, time::Duration};
+use std::{sync::atomic::AtomicU32, time::Duration};
 
-use hexcab_chassis::Secret;
 use hexcab_pg::{Pg, PgConfig};
-use hexcab_proxy::{Mode, Proxy};
+use hexcab_proxy::Mode;
 use hexcab_testkit::eventually;
 
-use crate::{add, counter, value};
+use crate::{add, counter, proxied, value};
 
 /// How long the server's answer is on its way: longer than its caller waits.
 const LATENCY: Duration = Duration::from_millis(300);
@@ -16,17 +15,10 @@ const LATENCY: Duration = Duration::from_millis(300);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_whose_begin_nobody_waits_for_is_over_before_its_connection_is_used_again() {
     let (db, direct) = counter().await;
-    let server = db.url();
-    let (before, rest) = server.split_once('@').unwrap();
-    let (address, path) = rest.split_once('/').unwrap();
-    let upstream: SocketAddr = address.parse().unwrap();
-    let proxy = Proxy::start("127.0.0.1:0".parse().unwrap(), upstream)
-        .await
-        .unwrap();
+    let (proxy, config) = proxied(&db).await;
     let config = PgConfig {
-        url: Secret::new(format!("{before}@{}/{path}", proxy.addr())),
         max_connections: 1,
-        ..PgConfig::default()
+        ..config
     };
     let pg = Pg::connect(&config, "test").await.unwrap();
     assert_eq!(value(&pg).await, 0);

@@ -5,11 +5,30 @@
 mod away;
 mod cancelled;
 mod one_trip;
+mod schema;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use hexcab_pg::{Pg, PgError};
+use hexcab_chassis::Secret;
+use hexcab_pg::{Pg, PgConfig, PgError};
+use hexcab_proxy::Proxy;
 use hexcab_testkit::TestDb;
+
+/// A proxy before the database's server, and a configuration that goes through it.
+async fn proxied(db: &TestDb) -> (Proxy, PgConfig) {
+    let url = db.url();
+    let (before, rest) = url.split_once('@').unwrap();
+    let (address, name) = rest.split_once('/').unwrap();
+    let upstream = address.parse().unwrap();
+    let proxy = Proxy::start("127.0.0.1:0".parse().unwrap(), upstream)
+        .await
+        .unwrap();
+    let config = PgConfig {
+        url: Secret::new(format!("{before}@{}/{name}", proxy.addr())),
+        ..PgConfig::default()
+    };
+    (proxy, config)
+}
 
 async fn counter() -> (TestDb, Pg) {
     let db = TestDb::create("pg").await;

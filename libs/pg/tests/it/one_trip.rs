@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use hexcab_chassis::Secret;
 use hexcab_pg::{Pg, PgConfig, PgError};
 use hexcab_proxy::{Proxy, Trap};
 use hexcab_telemetry::metrics::{self, KeyValue};
 use hexcab_testkit::TestDb;
 use sqlx::{Postgres, Row as _, postgres::PgArguments, query::Query};
+
+use crate::proxied;
 
 /// A table whose rows are looked at when they are committed: negative ones are refused only then.
 const SCHEMA: &str = "
@@ -118,17 +119,7 @@ async fn statements_that_meet_are_run_again_until_each_counts_once() {
 
 /// The same database through a proxy.
 async fn through_a_proxy(db: &TestDb) -> (Proxy, Pg) {
-    let url = db.url();
-    let (before, after) = url.rsplit_once("127.0.0.1:").unwrap();
-    let (port, name) = after.split_once('/').unwrap();
-    let upstream = format!("127.0.0.1:{port}").parse().unwrap();
-    let proxy = Proxy::start("127.0.0.1:0".parse().unwrap(), upstream)
-        .await
-        .unwrap();
-    let config = PgConfig {
-        url: Secret::new(format!("{before}{}/{name}", proxy.addr())),
-        ..PgConfig::default()
-    };
+    let (proxy, config) = proxied(db).await;
     let pg = Pg::connect(&config, "test").await.unwrap();
     (proxy, pg)
 }

@@ -322,6 +322,7 @@ impl Run<'_> {
             println!("seed {} passed", report.seed);
             return ExitCode::SUCCESS;
         }
+        self.stack.keep_folder();
         println!(
             "seed {} FAILED; have it again with: hexcab chaos --seed {} --for {:.0}s --speed {}",
             report.seed, report.seed, report.for_s, report.speed

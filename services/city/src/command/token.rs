@@ -18,20 +18,18 @@ use crate::{
 /// # Errors
 /// When no city runs.
 pub async fn run(arguments: TokenArguments) -> anyhow::Result<ExitCode> {
-    let (_, city) = CityFile::find(arguments.city.dir.as_deref())?;
     let role = match arguments.role {
         TokenRole::Rider => Role::Rider,
         TokenRole::Driver => Role::Driver,
         TokenRole::Operator => Role::Operator,
-        TokenRole::Service => {
-            let token = std::fs::read_to_string(&city.service_token_file)
-                .with_context(|| format!("read {}", city.service_token_file.display()))?;
-            println!("{}", token.trim());
-            return Ok(ExitCode::SUCCESS);
-        }
+        TokenRole::Service => return service(&arguments),
+    };
+    let endpoint = match &arguments.sign_in {
+        Some(endpoint) => endpoint.clone(),
+        None => CityFile::find(arguments.city.dir.as_deref())?.1.sign_in,
     };
     let signed = sign_in(
-        &city.sign_in,
+        &endpoint,
         SignIn {
             role,
             id: arguments.id,
@@ -44,6 +42,20 @@ pub async fn run(arguments: TokenArguments) -> anyhow::Result<ExitCode> {
         signed.expires_in_s / 60
     ));
     println!("{}", signed.token);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What services show each other is a file, which no sign-in gives away.
+fn service(arguments: &TokenArguments) -> anyhow::Result<ExitCode> {
+    if arguments.sign_in.is_some() {
+        bail!(
+            "--role service: a cluster's services have their token in a file, /keys/service-token"
+        );
+    }
+    let (_, city) = CityFile::find(arguments.city.dir.as_deref())?;
+    let token = std::fs::read_to_string(&city.service_token_file)
+        .with_context(|| format!("read {}", city.service_token_file.display()))?;
+    println!("{}", token.trim());
     Ok(ExitCode::SUCCESS)
 }
 

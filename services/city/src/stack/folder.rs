@@ -5,16 +5,17 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use hexcab_chassis::token;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use super::keys::{Keys, write_private};
 
 /// The file that says where everything is.
 pub const CITY_FILE: &str = "city.json";
@@ -117,7 +118,7 @@ impl CityFile {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    temporary: Option<tempfile::TempDir>,
+    temporary: Mutex<Option<tempfile::TempDir>>,
 }
 
 impl Folder {
@@ -158,7 +159,10 @@ impl Folder {
             std::fs::create_dir_all(&part)?;
             std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700))?;
         }
-        Ok(Self { path, temporary })
+        Ok(Self {
+            path,
+            temporary: Mutex::new(temporary),
+        })
     }
 
     /// Its path.
@@ -168,7 +172,14 @@ impl Folder {
 
     /// Whether it goes when the city ends.
     pub fn is_temporary(&self) -> bool {
-        self.temporary.is_some()
+        self.temporary.lock().is_some()
+    }
+
+    /// Stays when the city has gone, although it is a temporary one: somebody has to look into it.
+    pub fn keep(&self) {
+        if let Some(temporary) = self.temporary.lock().take() {
+            let _path = temporary.keep();
+        }
     }
 
     /// The log of a service.
@@ -186,34 +197,12 @@ impl Folder {
         self.path.join("crash-points").join(service)
     }
 
-    /// A secret's file, made with `content` if it is not there.
+    /// Its keys and secrets; what is not there is made.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn secret(&self, name: &str, content: &str) -> anyhow::Result<PathBuf> {
-        let path = self.path.join("keys").join(name);
-        if !path.exists() {
-            write_private(&path, content)?;
-        }
-        Ok(path)
-    }
-
-    /// An Ed25519 key pair's files, private and public, made if they are not there.
-    ///
-    /// # Errors
-    /// When they cannot be made.
-    pub fn keys(&self, name: &str) -> anyhow::Result<KeyFiles> {
-        let path = |kind| self.path.join("keys").join(format!("{name}-{kind}.pem"));
-        let files = KeyFiles {
-            private: path("private"),
-            public: path("public"),
-        };
-        if !(files.private.exists() && files.public.exists()) {
-            let (private, public) = token::generate_keys()?;
-            write_private(&files.private, &private)?;
-            write_private(&files.public, &public)?;
-        }
-        Ok(files)
+    /// When one cannot be written.
+    pub fn keys(&self) -> anyhow::Result<Keys> {
+        Keys::make(&self.path.join("keys"))
     }
 
     /// Says where everything is, for other commands.
@@ -259,15 +248,6 @@ impl Folder {
     }
 }
 
-/// The two files of a key pair.
-#[derive(Debug, Clone)]
-pub struct KeyFiles {
-    /// Signs; PKCS #8 in PEM.
-    pub private: PathBuf,
-    /// Checks; SPKI in PEM.
-    pub public: PathBuf,
-}
-
 fn home() -> Option<PathBuf> {
     std::env::var_os("HOME")
         .map(PathBuf::from)
@@ -279,43 +259,24 @@ fn last() -> Option<PathBuf> {
     Some(PathBuf::from(text.trim()))
 }
 
-fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
-    let opened = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    opened
-        .and_then(|mut file| file.write_all(content.as_bytes()))
-        .with_context(|| format!("write {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_made_once_and_are_private() {
-        let outer = tempfile::tempdir().unwrap();
-        let folder = Folder::open(Some(&outer.path().join("city"))).unwrap();
-        let files = folder.keys("user").unwrap();
-        let first = std::fs::read_to_string(&files.private).unwrap();
-        let again = folder.keys("user").unwrap();
-        assert_eq!(std::fs::read_to_string(again.private).unwrap(), first);
-        assert_eq!(
-            files.private.metadata().unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-    }
-
-    #[test]
-    fn a_temporary_folder_goes_with_its_city_and_a_named_one_stays() {
+    fn a_temporary_folder_goes_with_its_city_and_a_named_or_kept_one_stays() {
         let outer = tempfile::tempdir().unwrap();
         let named = Folder::open(Some(outer.path())).unwrap();
         let temporary = Folder::open(None).unwrap();
         let path = temporary.path().to_owned();
         drop((named, temporary));
         assert!(!path.exists() && outer.path().exists());
+        let kept = Folder::open(None).unwrap();
+        let path = kept.path().to_owned();
+        kept.keep();
+        drop(kept);
+        assert!(path.exists());
+        std::fs::remove_dir_all(path).unwrap();
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Kafka {
     pub async fn make_topics(&self) -> anyhow::Result<()> {
         match self.topics {
             Topics::Own => Ok(()),
-            Topics::Made => topics::make(&self.bootstrap).await,
+            Topics::Made => topics::make(&self.bootstrap, 1).await,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Takes the services' spans and metrics (OTLP over gRPC), tallies them, and passes them on to a collector if there is one.
+//! Takes the services' spans, metrics and log lines (OTLP over gRPC), tallies them, and passes them on to a collector if there
+//! is one.
 //!
 //! Invariants: services are answered at once; what a slow or missing collector does not take in time is dropped and
 //! counted, never waited for. Does not: keep spans.
@@ -7,7 +8,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,6 +17,11 @@ use anyhow::Context as _;
 use hexcab_chassis::Tasks;
 use opentelemetry_proto::tonic::{
     collector::{
+        logs::v1::{
+            ExportLogsServiceRequest, ExportLogsServiceResponse,
+            logs_service_client::LogsServiceClient,
+            logs_service_server::{LogsService, LogsServiceServer},
+        },
         metrics::v1::{
             ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient,
             metrics_service_server::MetricsServiceServer,
@@ -31,7 +37,10 @@ use opentelemetry_proto::tonic::{
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tonic::{Request, Response, Status, transport::Endpoint};
+use tonic::{
+    Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
 
 use super::meters::Meters;
 use crate::tally::{Seen, Tally};
@@ -49,6 +58,7 @@ pub struct Receiver {
     tally: Arc<Mutex<Tally>>,
     meters: Meters,
     forward: Option<mpsc::Sender<ExportTraceServiceRequest>>,
+    lines: Option<mpsc::Sender<ExportLogsServiceRequest>>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -62,31 +72,34 @@ impl Receiver {
         let listener = tokio::net::TcpListener::bind(address)
             .await
             .with_context(|| format!("bind {address}"))?;
-        let forward = collector.map(|url| forward_to(url, tasks)).transpose()?;
-        let forward_metrics = collector
-            .map(|url| forward_metrics_to(url, tasks))
+        let collector = collector
+            .map(|url| Collector::new(url, tasks))
             .transpose()?;
         let receiver = Self {
             tally: Arc::default(),
-            meters: Meters::new(forward_metrics),
-            forward,
+            meters: Meters::new(collector.as_ref().map(Collector::numbers)),
+            forward: collector.as_ref().map(Collector::spans),
+            lines: collector.as_ref().map(Collector::lines),
             dropped: Arc::default(),
         };
-        let service =
+        let spans =
             TraceServiceServer::new(receiver.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let lines =
+            LogsServiceServer::new(receiver.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
         let metrics = MetricsServiceServer::new(receiver.meters.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let stop = tasks.shutdown();
         tasks.spawn("receiver", async move {
             tonic::transport::Server::builder()
-                .add_service(service)
+                .add_service(spans)
+                .add_service(lines)
                 .add_service(metrics)
                 .serve_with_incoming_shutdown(
                     tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true)),
                     stop.cancelled_owned(),
                 )
                 .await
-                .context("receive spans and metrics")
+                .context("receive spans, metrics and log lines")
         });
         Ok(receiver)
     }
@@ -130,55 +143,104 @@ impl TraceService for Receiver {
     }
 }
 
-fn forward_to(url: &str, tasks: &Tasks) -> anyhow::Result<mpsc::Sender<ExportTraceServiceRequest>> {
-    let endpoint =
-        Endpoint::from_shared(url.to_owned()).with_context(|| format!("--otlp {url}"))?;
-    let mut client = TraceServiceClient::new(endpoint.timeout(FORWARD_TIMEOUT).connect_lazy());
-    let (sender, mut queue) = mpsc::channel(FORWARD_QUEUE);
-    let stop = tasks.shutdown();
-    let url = url.to_owned();
-    tasks.spawn("forward", async move {
-        let mut told = false;
-        loop {
-            let batch = tokio::select! {
-                batch = queue.recv() => batch,
-                () = stop.cancelled() => queue.try_recv().ok(),
-            };
-            let Some(batch) = batch else { return Ok(()) };
-            if let Err(status) = client.export(batch).await
-                && !std::mem::replace(&mut told, true)
-            {
-                crate::say::warn(format_args!(
-                    "the collector at {url} does not take spans: {}",
-                    status.message()
-                ));
-            }
+#[tonic::async_trait]
+impl LogsService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        if let Some(lines) = &self.lines {
+            // Full: they stand in the services' log files.
+            let _full = lines.try_send(request.into_inner());
         }
-    });
-    Ok(sender)
+        Ok(Response::new(ExportLogsServiceResponse::default()))
+    }
 }
 
-fn forward_metrics_to(
-    url: &str,
-    tasks: &Tasks,
-) -> anyhow::Result<mpsc::Sender<ExportMetricsServiceRequest>> {
-    let endpoint =
-        Endpoint::from_shared(url.to_owned()).with_context(|| format!("--otlp {url}"))?;
-    let mut client = MetricsServiceClient::new(endpoint.timeout(FORWARD_TIMEOUT).connect_lazy());
-    let (sender, mut queue) = mpsc::channel(FORWARD_QUEUE);
-    let stop = tasks.shutdown();
-    tasks.spawn("forward.metrics", async move {
-        loop {
-            let batch = tokio::select! {
-                batch = queue.recv() => batch,
-                () = stop.cancelled() => None,
-            };
-            let Some(batch) = batch else { return Ok(()) };
-            // That the collector is away was said for the spans; the next batch has newer numbers.
-            let _away = client.export(batch).await;
-        }
-    });
-    Ok(sender)
+/// The collector that everything is passed on to, as far as it takes it in time.
+struct Collector<'a> {
+    url: &'a str,
+    channel: Channel,
+    tasks: &'a Tasks,
+}
+
+impl<'a> Collector<'a> {
+    fn new(url: &'a str, tasks: &'a Tasks) -> anyhow::Result<Self> {
+        let endpoint =
+            Endpoint::from_shared(url.to_owned()).with_context(|| format!("--otlp {url}"))?;
+        let channel = endpoint.timeout(FORWARD_TIMEOUT).connect_lazy();
+        Ok(Self {
+            url,
+            channel,
+            tasks,
+        })
+    }
+
+    fn spans(&self) -> mpsc::Sender<ExportTraceServiceRequest> {
+        let (client, url) = (
+            TraceServiceClient::new(self.channel.clone()),
+            self.url.to_owned(),
+        );
+        let told = Arc::new(AtomicBool::new(false));
+        self.forward("forward.spans", move |batch| {
+            let (mut client, url, told) = (client.clone(), url.clone(), told.clone());
+            async move {
+                let sent = client.export(batch).await.map(drop);
+                if let Err(status) = &sent
+                    && !told.swap(true, Ordering::Relaxed)
+                {
+                    crate::say::warn(format_args!(
+                        "the collector at {url} does not take spans: {}",
+                        status.message()
+                    ));
+                }
+                sent
+            }
+        })
+    }
+
+    // That the collector is away is said for the spans; the next batch has newer numbers, and lines stand in files.
+
+    fn numbers(&self) -> mpsc::Sender<ExportMetricsServiceRequest> {
+        let client = MetricsServiceClient::new(self.channel.clone());
+        self.forward("forward.metrics", move |batch| {
+            let mut client = client.clone();
+            async move { client.export(batch).await.map(drop) }
+        })
+    }
+
+    fn lines(&self) -> mpsc::Sender<ExportLogsServiceRequest> {
+        let client = LogsServiceClient::new(self.channel.clone());
+        self.forward("forward.lines", move |batch| {
+            let mut client = client.clone();
+            async move { client.export(batch).await.map(drop) }
+        })
+    }
+
+    /// A queue whose batches are sent one after the other; what waits when everything stops is sent, too.
+    fn forward<T, Sent>(
+        &self,
+        name: &'static str,
+        mut send: impl FnMut(T) -> Sent + Send + 'static,
+    ) -> mpsc::Sender<T>
+    where
+        T: Send + 'static,
+        Sent: Future<Output = Result<(), Status>> + Send,
+    {
+        let (sender, mut queue) = mpsc::channel(FORWARD_QUEUE);
+        let stop = self.tasks.shutdown();
+        self.tasks.spawn(name, async move {
+            loop {
+                let batch = tokio::select! {
+                    batch = queue.recv() => batch,
+                    () = stop.cancelled() => queue.try_recv().ok(),
+                };
+                let Some(batch) = batch else { return Ok(()) };
+                let _refused = send(batch).await;
+            }
+        });
+        sender
+    }
 }
 
 fn record(tally: &mut Tally, spans: &ResourceSpans) {

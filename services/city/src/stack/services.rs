@@ -9,12 +9,7 @@ use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Stores,
-    child::Spec,
-    folder::{Folder, KeyFiles},
-    health::Probe,
-    links::Links,
-    node::Node,
+    Stores, child::Spec, folder::Folder, health::Probe, keys::Keys, links::Links, node::Node,
     ports::Ports,
 };
 
@@ -229,8 +224,10 @@ pub struct Wiring<'a> {
     pub brokers: String,
     /// What all that is.
     pub stores: Stores,
-    /// Spans.
+    /// Spans, metrics and log lines.
     pub otlp: String,
+    /// Whether anybody wants the lines, which stand in files, too.
+    pub lines: bool,
     /// The clock.
     pub clock: String,
     /// Whether it can be stepped, a process at a time.
@@ -239,16 +236,8 @@ pub struct Wiring<'a> {
     pub city: String,
     /// A data folder, if there is one.
     pub data: Option<PathBuf>,
-    /// Signs and checks user tokens.
-    pub user_keys: KeyFiles,
-    /// Signs and checks quotes.
-    pub quote_keys: KeyFiles,
-    /// What services show each other.
-    pub service_token: PathBuf,
-    /// What payment shows the processor.
-    pub processor_key: PathBuf,
-    /// What the processor signs its webhooks with.
-    pub webhook_secret: PathBuf,
+    /// Keys and secrets.
+    pub keys: Keys,
 }
 
 /// The binary of the simulator, which is no part of a city.
@@ -303,6 +292,7 @@ impl Wiring<'_> {
         };
         environment.set(listen, self.ports.listen(service));
         environment.set("TELEMETRY__OTLP_ENDPOINT", &self.otlp);
+        environment.set("TELEMETRY__OTLP_LOGS", self.lines.to_string());
         environment.set("TELEMETRY__LOG_FORMAT", "json");
         // The processor is somebody else, who lives in real time.
         if service != Service::Sandbox {
@@ -325,7 +315,10 @@ impl Wiring<'_> {
         }
         let closed = !matches!(service, Service::Sandbox | Service::Gateway);
         if closed {
-            environment.set("SERVER__SERVICE_TOKEN_FILE", self.service_token.display());
+            environment.set(
+                "SERVER__SERVICE_TOKEN_FILE",
+                self.keys.service_token.display(),
+            );
         }
     }
 
@@ -340,24 +333,24 @@ impl Wiring<'_> {
                 }
             },
             Service::Sandbox => {
-                environment.set("API_KEY_FILE", self.processor_key.display());
+                environment.set("API_KEY_FILE", self.keys.processor_key.display());
                 let (own, payment) = (Node::Service(service), Node::Service(Service::Payment));
                 let webhooks = self.links.port(own, payment, self.ports.webhook);
                 environment.set("WEBHOOKS__URL", format!("{}/webhooks", url(webhooks)));
-                environment.set("WEBHOOKS__SECRET_FILE", self.webhook_secret.display());
+                environment.set("WEBHOOKS__SECRET_FILE", self.keys.webhook_secret.display());
             }
             Service::Trip => {
-                environment.set("QUOTE_PUBLIC_KEY_FILE", self.quote_keys.public.display())
+                environment.set("QUOTE_PUBLIC_KEY_FILE", self.keys.quote.public.display())
             }
             Service::Pricing => {
-                environment.set("QUOTE_PRIVATE_KEY_FILE", self.quote_keys.private.display());
+                environment.set("QUOTE_PRIVATE_KEY_FILE", self.keys.quote.private.display());
                 self.data(environment);
             }
             Service::Payment => {
                 environment.set("PROCESSOR__URL", self.peer(service, Service::Sandbox));
-                environment.set("PROCESSOR__API_KEY_FILE", self.processor_key.display());
+                environment.set("PROCESSOR__API_KEY_FILE", self.keys.processor_key.display());
                 environment.set("WEBHOOK__LISTEN", listen(self.ports.webhook));
-                environment.set("WEBHOOK__SECRETS_FILE", self.webhook_secret.display());
+                environment.set("WEBHOOK__SECRETS_FILE", self.keys.webhook_secret.display());
                 environment.set("LEASE_S", PAYMENT_LEASE_S);
                 environment.set("SEARCH_LAG_MS", SANDBOX_SEARCH_LAG_MS);
             }
@@ -367,14 +360,14 @@ impl Wiring<'_> {
             }
             Service::Gateway => {
                 environment.set("HTTP__LISTEN", listen(self.ports.http));
-                environment.set("AUTH__PUBLIC_KEY_FILE", self.user_keys.public.display());
+                environment.set("AUTH__PUBLIC_KEY_FILE", self.keys.user.public.display());
                 self.peers(service, environment);
             }
         }
     }
 
     fn peers(&self, service: Service, environment: &mut Environment) {
-        environment.set("PEERS_TOKEN_FILE", self.service_token.display());
+        environment.set("PEERS_TOKEN_FILE", self.keys.service_token.display());
         for peer in service.peers() {
             environment.set(
                 &format!("PEERS__{}", peer.name().to_uppercase()),

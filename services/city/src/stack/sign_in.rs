@@ -1,12 +1,19 @@
 //! Signs users in until identity does: anyone on this machine who asks gets a token for the role asked for.
 //!
-//! Invariants: listens on loopback only; a token lives [`TOKEN_TTL_S`] and names one rider, driver or operator.
-//! Does not: know users, ask for a password. It belongs to the embedded city alone.
+//! Invariant: a token lives [`TOKEN_TTL_S`] and names one rider, driver or operator.
+//! Does not: know users, ask for a password. So it is to be reached from this machine alone: the launcher serves it on
+//! loopback, a cluster for trying things (`hexcab cluster sign-in`) inside its own network.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::IntoResponse,
+    routing::{get, post},
+};
 use hexcab_chassis::{
     Clock, Tasks,
     token::{Signer, USER_TOKEN_TYPE, user_claims},
@@ -102,12 +109,11 @@ impl Issuer {
     }
 }
 
-/// Serves `POST /v1/tokens` on loopback.
+/// Serves `POST /v1/tokens`, and `GET /healthz`.
 ///
 /// # Errors
 /// When the port is taken.
-pub async fn serve(port: u16, issuer: Issuer, tasks: &Tasks) -> anyhow::Result<()> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+pub async fn serve(address: SocketAddr, issuer: Issuer, tasks: &Tasks) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("bind {address}"))?;
@@ -123,6 +129,7 @@ pub async fn serve(port: u16, issuer: Issuer, tasks: &Tasks) -> anyhow::Result<(
 fn router(issuer: Issuer) -> Router {
     Router::new()
         .route("/v1/tokens", post(sign_in))
+        .route("/healthz", get(|| async { "serving" }))
         .with_state(issuer)
 }
 
@@ -178,7 +185,9 @@ mod tests {
         let (issuer, verifier) = pair();
         let tasks = Tasks::new();
         let port = crate::stack::ports::Ports::default().take(None).unwrap();
-        serve(port, issuer, &tasks).await.unwrap();
+        serve(SocketAddr::from(([127, 0, 0, 1], port)), issuer, &tasks)
+            .await
+            .unwrap();
         let url = format!("http://127.0.0.1:{port}/v1/tokens");
         let http = reqwest::Client::new();
         let answer = http

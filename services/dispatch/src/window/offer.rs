@@ -8,6 +8,7 @@
 use futures::{StreamExt as _, stream};
 use hexcab_chassis::{crash, status::reason};
 use hexcab_proto::trip::v1::{OfferTripRequest, Trip};
+use hexcab_telemetry::metrics::{Counter, KeyValue};
 use tonic::{Code, Status};
 use tracing::{Instrument as _, Span, field::Empty};
 
@@ -18,6 +19,12 @@ use crate::{
     resync,
     wire::{self, whole},
 };
+
+static OFFERS: Counter = Counter::new(
+    "hexcab.dispatch.offers",
+    "{offer}",
+    "offers that dispatch asked trip to make, by city and what trip said",
+);
 
 /// Offers in flight at once.
 const OFFERS_AT_ONCE: usize = 32;
@@ -74,6 +81,9 @@ impl Window<'_> {
         let verdict = verdict(self.run.trips.offer(&offer).await);
         crash::point("dispatch.offered");
         Span::current().record("hexcab.offer.outcome", verdict.name());
+        let city = KeyValue::new("hexcab.city", self.desk.city.id.to_string());
+        let outcome = KeyValue::new("hexcab.offer.outcome", verdict.name().to_owned());
+        OFFERS.add(1, &[city, outcome]);
         self.take_in(request, chosen, verdict).await
     }
 

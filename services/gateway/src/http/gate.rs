@@ -15,6 +15,7 @@ use axum::{
 };
 use futures::FutureExt as _;
 use hexcab_chassis::deadline;
+use hexcab_telemetry::metrics::{Histogram, KeyValue};
 use hexcab_types::TripId;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -30,6 +31,13 @@ use crate::{
     spans,
     status::Problem,
 };
+
+/// Rate, errors and durations of all requests: semantic conventions of http.
+static REQUESTS: Histogram = Histogram::new(
+    "http.server.request.duration",
+    "s",
+    "requests by route, refused ones included, until the answer (or a WebSocket) begins",
+);
 
 /// When a shed caller may try again.
 const SHED_RETRY: Duration = Duration::from_secs(1);
@@ -53,10 +61,41 @@ impl Gate {
     }
 }
 
-/// Lets a request through.
-pub async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("", MatchedPath::as_str);
+/// Lets a request through, and counts it.
+pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let (begun, method) = (Instant::now(), request.method().clone());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("", MatchedPath::as_str);
+    let response = answer(&gate, route, request, next).await;
+    REQUESTS.record(
+        begun.elapsed().as_secs_f64(),
+        &[
+            KeyValue::new("http.request.method", known(&method)),
+            KeyValue::new("http.route", route.to_owned()),
+            KeyValue::new(
+                "http.response.status_code",
+                i64::from(response.status().as_u16()),
+            ),
+        ],
+    );
+    response
+}
+
+/// A method of HTTP; whatever else a caller wrote is one series.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "_OTHER",
+    }
+}
+
+async fn answer(gate: &Gate, route: &str, mut request: Request, next: Next) -> Response {
     let Ok(_room) = gate.room.try_acquire() else {
         return refuse(&span(&request, route, None), overloaded());
     };

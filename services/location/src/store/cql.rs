@@ -61,6 +61,9 @@ const NAMES: &str = "lat_e7, lon_e7, recorded_ms, status, product, heading_deg, 
 /// Why something could not be read or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// There is none.
+    #[error("store.nodes is empty: positions are in memory only")]
+    None,
     /// There is no session yet.
     #[error("the store is not connected")]
     Away,

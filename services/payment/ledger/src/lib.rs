@@ -108,7 +108,7 @@ pub use book::{AccountKey, Book, Decision, Fate, Line, Pending, Verdict, expiry}
 pub use code::{Code, CodeError};
 pub use error::LedgerError;
 pub use keeper::{expire_due, set_limits, submit};
-pub use reads::{Balance, TrialBalance, Violation, balance, trial_balance, violations};
+pub use reads::{Balance, TrialBalance, Violation, balance, balances, trial_balance, violations};
 pub use refusal::Refusal;
 pub use rows::{Recorded, fetch, of_reference, resolution};
 pub use statement::{
@@ -134,7 +134,12 @@ pub enum Outcome {
 /// # Errors
 /// When they cannot be applied.
 pub async fn migrate(pg: &Pg) -> Result<(), PgError> {
+    pg.migrate(&migrator()).await
+}
+
+/// The migrations behind [`migrate`].
+pub fn migrator() -> sqlx::migrate::Migrator {
     let mut migrator = sqlx::migrate!("./migrations");
     migrator.dangerous_set_table_name("_hexcab_ledger_migrations");
-    pg.migrate(&migrator).await
+    migrator
 }

@@ -70,6 +70,24 @@ pub async fn balance(
     })
 }
 
+/// The sums of one account, in each currency that it was used in.
+///
+/// # Errors
+/// As Postgres says it.
+pub async fn balances(
+    conn: &mut PgConnection,
+    account: Account,
+) -> Result<Vec<Balance>, LedgerError> {
+    let rows: Vec<(String, String, [i64; 4])> = sqlx::query_as(
+        "SELECT account, currency, ARRAY[debits_posted, credits_posted, debits_pending, credits_pending]
+         FROM ledger.trial_balance WHERE account = $1 ORDER BY currency",
+    )
+    .bind(account.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(read).collect()
+}
+
 /// Every account that was used.
 ///
 /// # Errors
@@ -81,19 +99,18 @@ pub async fn trial_balance(conn: &mut PgConnection) -> Result<TrialBalance, Ledg
     )
     .fetch_all(conn)
     .await?;
-    let accounts: Vec<Balance> = rows
-        .into_iter()
-        .map(|(account, currency, sums)| {
-            let (account, currency) = account_key(&account, &currency)?;
-            Ok(Balance {
-                account,
-                currency,
-                totals: totals(sums),
-            })
-        })
-        .collect::<Result<_, LedgerError>>()?;
+    let accounts: Vec<Balance> = rows.into_iter().map(read).collect::<Result<_, _>>()?;
     let totals = totals_of(&accounts)?;
     Ok(TrialBalance { accounts, totals })
+}
+
+fn read((account, currency, sums): (String, String, [i64; 4])) -> Result<Balance, LedgerError> {
+    let (account, currency) = account_key(&account, &currency)?;
+    Ok(Balance {
+        account,
+        currency,
+        totals: totals(sums),
+    })
 }
 
 /// The sums of the accounts by currency, in the currencies' order.

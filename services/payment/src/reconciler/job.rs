@@ -30,9 +30,14 @@ impl Reconciler {
             }
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                () = self.if_due(interval) => {}
+                () = self.turn(interval) => {}
             }
         }
+    }
+
+    async fn turn(&self, interval: Duration) {
+        self.if_due(interval).await;
+        self.measure().await;
     }
 
     async fn if_due(&self, interval: Duration) {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use hexcab_ledger::{Account, Balance};
 use hexcab_pg::Pg;
 use hexcab_types::{Currency, IntentId};
 use serde::Deserialize;
@@ -98,6 +99,15 @@ impl Books {
                 Ok((ours.intent, ours))
             })
             .collect()
+    }
+
+    /// What the ledger says of the processor, in each currency: what it holds is pending, what it took is posted.
+    ///
+    /// # Errors
+    /// When Postgres refuses or a row cannot be read.
+    pub async fn of_processor(&self) -> Result<Vec<Balance>, StoreError> {
+        let mut connection = self.pg.pool().acquire().await?;
+        Ok(hexcab_ledger::balances(&mut connection, Account::Processor).await?)
     }
 
     /// What we know of one intent.

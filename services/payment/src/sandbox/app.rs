@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use hexcab_chassis::{Clock, Readiness, Tasks};
-use hexcab_pg::Pg;
+use hexcab_pg::{Pg, PgConfig};
 use tokio::{net::TcpListener, sync::Notify};
 
 use super::{
@@ -15,6 +15,8 @@ use super::{
     webhooks::Sender,
 };
 
+/// Its name to Postgres.
+const NAME: &str = "payment-sandbox";
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./sandbox-migrations");
 /// How long requests in flight may take to end …
 const DRAIN: Duration = Duration::from_secs(20);
@@ -32,17 +34,12 @@ pub struct App {
 }
 
 impl App {
-    /// Connects, migrates and binds; serves nothing yet. The clock is the machine's, or a test's.
+    /// Connects, migrates or waits until that was done, and binds; serves nothing yet. The clock is the machine's, or a test's.
     ///
     /// # Errors
     /// When the database is away or the address is taken.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
-        let pg = Pg::connect(&config.postgres, "payment-sandbox")
-            .await
-            .context("connect to Postgres")?;
-        pg.migrate(&MIGRATOR)
-            .await
-            .context("migrate the sandbox's database")?;
+        let pg = database(&config.postgres).await?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("listen {}", config.listen))?;
@@ -114,4 +111,29 @@ impl App {
             }
         }
     }
+}
+
+/// What `hexcab-payment-sandbox migrate` does.
+///
+/// # Errors
+/// When the server does not come, or the schema cannot be applied.
+pub async fn migrate_database(config: &Config) -> anyhow::Result<()> {
+    let pg = Pg::connect_to_migrate(&config.postgres, NAME).await;
+    migrate(&pg.context("connect to Postgres")?).await
+}
+
+async fn database(config: &PgConfig) -> anyhow::Result<Pg> {
+    if !config.migrate_at_start {
+        let pg = Pg::connect_migrated(config, NAME, &[&MIGRATOR]).await;
+        return pg.context("connect to Postgres");
+    }
+    let pg = Pg::connect(config, NAME).await;
+    let pg = pg.context("connect to Postgres")?;
+    migrate(&pg).await?;
+    Ok(pg)
+}
+
+async fn migrate(pg: &Pg) -> anyhow::Result<()> {
+    let migrated = pg.migrate(&MIGRATOR).await;
+    migrated.context("migrate the sandbox's database")
 }

@@ -12,6 +12,7 @@ mod guards;
 mod life;
 mod listener;
 mod lives;
+mod migrate;
 mod payouts;
 mod process;
 mod processor;

@@ -5,6 +5,7 @@
 mod city;
 mod demand;
 mod guards;
+mod migrate;
 mod nonsense;
 mod quotes;
 mod surge;

@@ -30,6 +30,13 @@ const STEPS: usize = 5;
 /// Lives for the first guess at what this machine makes of it.
 const TRIAL_LIVES: usize = 320;
 
+const HELP: &str = "\
+What the trip service makes of a Postgres, beside what pgbench makes of the same one.
+
+  --seconds N  length of each turn (6)
+  --rounds N   turns of each kind (3); the table has their medians
+  --write      also write the table into docs/benchmarks.md";
+
 /// What the command line asks for.
 struct Options {
     /// Length of each turn, seconds.
@@ -54,11 +61,13 @@ impl Options {
                 "--seconds" => options.seconds = value()?.parse().context("--seconds")?,
                 "--rounds" => options.rounds = value()?.parse().context("--rounds")?,
                 "--write" => options.write = true,
+                "--help" | "-h" => {
+                    println!("{HELP}");
+                    std::process::exit(0);
+                }
                 // What cargo adds.
                 "--bench" => {}
-                other => anyhow::bail!(
-                    "{other}: want --seconds N, --rounds N, --write (into docs/benchmarks.md)"
-                ),
+                other => anyhow::bail!("{other} is no option\n{HELP}"),
             }
         }
         ensure!(

@@ -37,7 +37,7 @@ impl Trips {
             Ok(Some(row)) => {
                 let place = save::place(&row)?;
                 let trip = Arc::new(trip);
-                self.near.keep(trip.clone(), place);
+                self.remember(&trip, Some(place));
                 Ok(Some(trip))
             }
             Ok(None) => Ok(None),
@@ -71,7 +71,7 @@ impl Trips {
             Ok(Some(row)) => {
                 let place = save::place(&row)?;
                 let after = Arc::new(after);
-                self.near.keep(after.clone(), place);
+                self.remember(&after, Some(place));
                 Ok(Some(after))
             }
             // It went on elsewhere.

@@ -15,7 +15,7 @@ use tracing::{Span, field::Empty};
 
 use super::{
     Answer, Consumed, Due, Encode, ExecuteError, Filter, PageToken, RequestKey, fetch, guards,
-    list,
+    list, measures,
     near::Near,
     requests,
     save::{self, Change, Place},
@@ -313,8 +313,10 @@ impl Trips {
         self.rules.of(city, product).ok_or(Refusal::CityNotServed)
     }
 
-    fn remember(&self, trip: &Arc<Trip>, place: Option<Place>) {
+    /// Takes note of what was written, when it was.
+    pub(super) fn remember(&self, trip: &Arc<Trip>, place: Option<Place>) {
         if let Some(place) = place {
+            measures::changed(trip);
             self.near.keep(trip.clone(), place);
         }
     }

@@ -5,6 +5,7 @@
 //! - `keeping`, `races`, `guards`: the store on real Postgres, alone, at once, and by raw SQL that goes round the code
 //! - `at_once`: the way of one round trip, and what its memory may not decide
 //! - `contention`, `unknown`: a crowd through two replicas, checked by `linearize`; connections cut at any byte
+//! - `migrate`: who makes the tables, and who waits for them
 //! - `deadlines`, `api`, `lives`, `telling`: the sweeper, every RPC, events out and in
 
 #![allow(clippy::unwrap_used, reason = "tests and their helpers")]
@@ -20,6 +21,7 @@ mod keeper;
 mod keeping;
 mod linearize;
 mod lives;
+mod migrate;
 mod offers;
 mod races;
 mod replicas;

@@ -41,18 +41,18 @@ pub fn all() -> Vec<(String, i32)> {
     .collect()
 }
 
-/// Makes those that are not there.
+/// Makes those that are not there, with so many copies of each partition.
 ///
 /// # Errors
 /// When Kafka does not.
-pub async fn make(bootstrap: &str) -> anyhow::Result<()> {
+pub async fn make(bootstrap: &str, replicas: i32) -> anyhow::Result<()> {
     let mut settings = ClientConfig::new();
     let admin = settings
         .set("bootstrap.servers", bootstrap)
         .create()
         .context("make a client of Kafka")?;
     let deadline = Instant::now() + PATIENCE;
-    while let Err(error) = make_once(&admin).await {
+    while let Err(error) = make_once(&admin, replicas).await {
         if Instant::now() > deadline {
             return Err(error.context("make the topics"));
         }
@@ -61,11 +61,13 @@ pub async fn make(bootstrap: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn make_once(admin: &AdminClient<DefaultClientContext>) -> anyhow::Result<()> {
+async fn make_once(admin: &AdminClient<DefaultClientContext>, replicas: i32) -> anyhow::Result<()> {
     let all = all();
     let wanted: Vec<NewTopic<'_>> = all
         .iter()
-        .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(1)))
+        .map(|(name, partitions)| {
+            NewTopic::new(name, *partitions, TopicReplication::Fixed(replicas))
+        })
         .collect();
     let options = AdminOptions::new()
         .request_timeout(Some(ANSWER))

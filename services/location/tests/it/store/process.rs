@@ -1,6 +1,9 @@
 //! Replicas are killed: what is lost, who takes over, how soon one is warm again.
 
-use std::time::Duration;
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
 use hexcab_chassis::Clock;
@@ -138,4 +141,31 @@ async fn a_replica_that_is_started_again_is_warm_in_five_seconds() {
         }
     }
     panic!("{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_makes_the_tables_that_a_replica_which_makes_none_does_without() {
+    let without = Command::new(env!("CARGO_BIN_EXE_hexcab-location"))
+        .arg("migrate")
+        .env_clear()
+        .stderr(Stdio::null())
+        .status();
+    assert!(!without.unwrap().success(), "there is no store to migrate");
+    let Some(store) = keyspace().await else {
+        return;
+    };
+    let migrate = || {
+        Command::new(env!("CARGO_BIN_EXE_hexcab-location"))
+            .args(["migrate", "--set", &format!("store.nodes={}", store.nodes)])
+            .args(["--set", &format!("store.keyspace={}", store.keyspace)])
+            .env_clear()
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+    };
+    let mut replica = Replica::with(&store, &["store.make_tables=false"]).await;
+    assert_eq!(count(&replica.client).await, Some(0), "it serves");
+    assert!(migrate().success() && migrate().success());
+    until_kept(&replica.endpoint).await;
+    replica.kill();
 }

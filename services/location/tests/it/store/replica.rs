@@ -27,6 +27,11 @@ pub struct Replica {
 
 impl Replica {
     pub async fn start(store: &StoreConfig) -> Self {
+        Self::with(store, &[]).await
+    }
+
+    /// With these settings beside.
+    pub async fn with(store: &StoreConfig, more: &[&str]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         drop(listener);
@@ -41,6 +46,7 @@ impl Replica {
         let log = tempfile::NamedTempFile::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_hexcab-location"))
             .args(sets.iter().flat_map(|set| ["--set", set]))
+            .args(more.iter().flat_map(|set| ["--set", *set]))
             // What the tests are told by HEXCAB_TEST_… is no key of the service's.
             .env_clear()
             .stdout(log.reopen().unwrap())
