@@ -35,15 +35,36 @@ impl Default for Config {
             server: ServerConfig::default(),
             store: StoreConfig::default(),
             kafka: BusConfig::default(),
-            telemetry: TelemetryConfig {
-                // The store's driver says every second that the store is away; [`crate::store`] says it once.
-                log: "info,scylla=off".to_owned(),
-                ..TelemetryConfig::default()
-            },
+            telemetry: TelemetryConfig::default(),
             clock: ClockConfig::default(),
             cities: vec!["sf".to_owned()],
             supply_interval_ms: 5_000,
             supply_max_age_ms: 15_000,
         }
+    }
+}
+
+impl Config {
+    /// As configured, without what the store's driver logs unless it is asked for by name (`info,scylla=warn`): it says every
+    /// second that the store is away, and [`crate::store`] says it once.
+    pub fn telemetry(&self) -> TelemetryConfig {
+        let mut telemetry = self.telemetry.clone();
+        if !telemetry.log.contains("scylla") {
+            telemetry.log.push_str(",scylla=off");
+        }
+        telemetry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stores_driver_logs_only_when_asked_by_name() {
+        let mut config = Config::default();
+        assert_eq!(config.telemetry().log, "info,scylla=off");
+        config.telemetry.log = "debug,scylla=warn".to_owned();
+        assert_eq!(config.telemetry().log, "debug,scylla=warn");
     }
 }

@@ -12,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
     else {
         return Ok(());
     };
-    let telemetry = hexcab_telemetry::init("location", &config.telemetry)?;
+    let telemetry = hexcab_telemetry::init("location", &config.telemetry())?;
     let ended = match job {
         Job::Migrate => store::migrate(&config.store)
             .await

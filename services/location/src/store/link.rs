@@ -5,7 +5,7 @@
 //!
 //! Invariant: a store that is away is said once, and once that it is back, however often it is asked meanwhile. Away is one
 //! that answered nothing for a while, not one that was late once: on a busy machine one is, and each failure is counted in a
-//! metric. What the driver itself logs is off by default ([`crate::Config`]): it says the same every second.
+//! metric. What the driver itself logs is off by default ([`crate::Config::telemetry`]): it says the same every second.
 
 use std::{
     sync::{

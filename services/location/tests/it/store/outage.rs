@@ -204,7 +204,7 @@ async fn a_store_that_stands_still_under_load_costs_nobody_anything() {
     let replica = Replica::start(&store).await;
     until_kept(&replica.endpoint).await;
     replica.hear(1..FLEET + 1).await;
-    load(&replica, Duration::from_secs(3)).await;
+    let usual = load(&replica, Duration::from_secs(3)).await;
     let before = replica.memory();
     node.hold();
     let took = load(&replica, AWAY + Duration::from_secs(2)).await;
@@ -214,9 +214,15 @@ async fn a_store_that_stands_still_under_load_costs_nobody_anything() {
         "the health service tells"
     );
     node.go_on();
-    let p99 = took[took.len() * 99 / 100];
-    println!("p99 {p99:?}, {} MB and {} MB", before >> 20, after >> 20);
-    assert!(p99 < Duration::from_millis(250), "{p99:?}");
+    println!("{} MB and {} MB", before >> 20, after >> 20);
+    // Beside what they take on this machine otherwise. Who waited for the store would wait for 300 ms.
+    for (percent, late) in [(50, 50), (99, 250)] {
+        let at = |all: &[Duration]| all[all.len() * percent / 100];
+        let (usual, now) = (at(&usual), at(&took));
+        println!("p{percent} {usual:?}, with the store held up {now:?}");
+        let limit = usual * 3 + Duration::from_millis(late);
+        assert!(now < limit, "p{percent} {usual:?}, then {now:?}");
+    }
     assert!(after < before + GROWTH_MAX, "{before} {after} bytes");
 
     until_kept(&replica.endpoint).await;

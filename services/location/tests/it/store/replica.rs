@@ -40,6 +40,8 @@ impl Replica {
             format!("store.nodes={}", store.nodes),
             format!("store.keyspace={}", store.keyspace),
             "supply_interval_ms=0".to_owned(),
+            // As the launcher does.
+            "telemetry.log_format=json".to_owned(),
         ];
         let log = tempfile::NamedTempFile::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_hexcab-location"))
