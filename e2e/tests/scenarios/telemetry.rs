@@ -8,7 +8,7 @@ use hexcab_proto::payment::v1::IntentState;
 use crate::{DROPOFF, Offered, PICKUP, code, offered, until_money};
 
 /// What the SDK says of itself.
-const OF_THE_SDK: &str = "otel.sdk.processor.";
+const OF_THE_SDK: &str = "otel.sdk.";
 
 /// Said only when something is amiss, or by who has work of that kind.
 const RARELY: [&str; 10] = [
