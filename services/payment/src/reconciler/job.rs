@@ -19,7 +19,7 @@ impl Reconciler {
     /// # Errors
     /// Never: what goes wrong is logged and tried again. The type is that of a task.
     pub async fn job(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let work = async { tokio::join!(self.measure_often(), self.compare_often()) };
+        let work = Box::pin(async { tokio::join!(self.measure_often(), self.compare_often()) });
         let _ended = shutdown.run_until_cancelled(work).await;
         Ok(())
     }
